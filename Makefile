@@ -1,0 +1,55 @@
+# Everything a developer or a newcomer types. Each target sets up what it needs, from Python 3.11+ and the package registry.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(CURDIR)/requirements.lock $(BIN)/python -m pip install --quiet
+
+.PHONY: demo test check bench format lock schema clean
+
+demo: .make/runtime
+	@$(BIN)/freshtape demo
+
+test: .make/dev
+	$(BIN)/python -m pytest
+
+check: .make/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/freshtape schema | diff -u schema.graphql -
+	$(BIN)/freshtape config --markdown | diff -u docs/configuration.md -
+
+bench: .make/dev
+	$(BIN)/python -m benchmarks
+
+# Rewrites what `make check` compares.
+format schema: .make/dev
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format --quiet .
+	$(BIN)/freshtape schema > schema.graphql
+	$(BIN)/freshtape config --markdown > docs/configuration.md
+
+# The newest versions that pyproject.toml allows, by name and version alone.
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet hatchling '.[dev]'
+	.venv-lock/bin/python -m pip freeze --exclude freshtape > requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf $(VENV) .make
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit("Freshtape needs Python 3.11 or newer: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+
+.make/runtime: pyproject.toml requirements.lock $(VENV)/pyvenv.cfg
+	@echo "Setting up Freshtape in $(VENV) (a minute, the first time) …"
+	@$(PIP_INSTALL) --editable .
+	@mkdir -p .make && touch $@
+
+.make/dev: pyproject.toml requirements.lock $(VENV)/pyvenv.cfg
+	@echo "Setting up Freshtape and its tools in $(VENV) (a minute or two, the first time) …"
+	@$(PIP_INSTALL) --editable '.[dev]'
+	@mkdir -p .make && touch $@ .make/runtime

@@ -1,0 +1,1 @@
+"""What Freshtape knows and decides: pure nouns, thin verbs, no framework."""

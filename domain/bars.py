@@ -1,0 +1,117 @@
+"""Bars, the prices of a symbol over [open_time, close_time), and what a provider says of splits and dividends."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+
+QUOTIENT = Decimal("1e-10")
+"""Adjusted prices that do not come out even are rounded to ten decimals, half to even."""
+
+
+class Interval(Enum):
+    """A bar's length. The values are what the database holds."""
+
+    ONE_MINUTE = "1m"
+    FIVE_MINUTES = "5m"
+    FIFTEEN_MINUTES = "15m"
+    THIRTY_MINUTES = "30m"
+    ONE_HOUR = "1h"
+    FOUR_HOURS = "4h"
+    ONE_DAY = "1d"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar as its provider gave it; the prices are in the major unit of the symbol's currency.
+
+    `adjusted_to` is the date up to which the provider had already adjusted it for splits: the bar's own trading day when the
+    prices are as traded. Raises ValueError for a bar that cannot be: a number that is not finite or is negative, or a high
+    below the low.
+    """
+
+    ticker: str
+    interval: Interval
+    open_time: datetime
+    close_time: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    adjusted_to: date
+    source: str
+    is_final: bool = True
+    is_validated: bool = False
+
+    def __post_init__(self) -> None:
+        for value in (self.open, self.high, self.low, self.close, self.volume):
+            if not value.is_finite() or value < 0:
+                raise ValueError(f"{self.ticker} at {self.open_time:%Y-%m-%d %H:%M}: {value} is not a price or volume")
+        if self.high < self.low:
+            raise ValueError(f"{self.ticker} at {self.open_time:%Y-%m-%d %H:%M}: high {self.high} below low {self.low}")
+
+    @property
+    def day(self) -> date:
+        """The UTC date on which it closes: the trading day of a daily bar also where the day opens on the eve (Sydney)."""
+        return (self.close_time - datetime.resolution).date()
+
+
+class ActionKind(Enum):
+    SPLIT = "split"
+    DIVIDEND = "dividend"
+
+
+@dataclass(frozen=True, slots=True)
+class CorporateAction:
+    """A split (`value` new shares for one old) or a cash dividend (`value` a share) that took effect on `ex_date`."""
+
+    ticker: str
+    ex_date: date
+    kind: ActionKind
+    value: Decimal
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A provider's answer: bars, oldest first, and the actions it knows of in the same range."""
+
+    bars: tuple[Bar, ...]
+    actions: tuple[CorporateAction, ...] = ()
+
+
+def split_adjusted(bars: Iterable[Bar], actions: Iterable[CorporateAction], as_of: date) -> list[Bar]:
+    """The bars in shares of `as_of`: each price divided, and each volume multiplied, by the splits that took effect after
+    the bar's `adjusted_to` and not after `as_of`. Dividends leave prices alone."""
+    splits = [(a.ex_date, a.value) for a in actions if a.kind is ActionKind.SPLIT and a.ex_date <= as_of]
+    return [_adjusted(bar, splits) for bar in bars] if splits else list(bars)
+
+
+def _adjusted(bar: Bar, splits: Sequence[tuple[date, Decimal]]) -> Bar:
+    factor = Decimal(1)
+    for ex_date, ratio in splits:
+        if ex_date > bar.adjusted_to:
+            factor *= ratio
+    if factor == 1:
+        return bar
+    return replace(
+        bar,
+        open=_quotient(bar.open, factor),
+        high=_quotient(bar.high, factor),
+        low=_quotient(bar.low, factor),
+        close=_quotient(bar.close, factor),
+        volume=_plain(bar.volume * factor),
+    )
+
+
+def _quotient(price: Decimal, factor: Decimal) -> Decimal:
+    exact = price / factor
+    return _plain(exact if exact.as_tuple().exponent >= -10 else exact.quantize(QUOTIENT))  # type: ignore[operator]
+
+
+def _plain(value: Decimal) -> Decimal:
+    """Without trailing zeros and without an exponent: 110.250 → 110.25, 1E+3 → 1000."""
+    normal = value.normalize()
+    return normal if normal.as_tuple().exponent <= 0 else normal.quantize(Decimal(1))  # type: ignore[operator]

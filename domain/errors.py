@@ -1,0 +1,152 @@
+"""Expected refusals: answers, not faults. Each carries what a caller needs to act on it.
+
+Refusal
+├── InvalidTicker          the text is no ticker
+├── SymbolNotFound         never tracked, or unknown to the provider
+├── VersionConflict        somebody changed it first
+├── AlreadyRefreshing      one refresh at a time
+├── NoData                 the provider answered, and has nothing
+├── ProviderUnavailable    the provider did not answer, or refused to
+├── CursorExpired          the event log cannot be resumed from here
+├── SlowSubscriber         a reader fell too far behind to be served
+├── InvalidArgument        a query asks for what cannot be
+└── ClockReplaced          this process runs on a clock that its database has left
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+
+class Refusal(Exception):
+    """`code` is stable and machine-readable; str() is one sentence for a person."""
+
+    code: str
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True)
+class RefreshInFlight:
+    """The refresh of a symbol that is under way; `started_by` is api, cli, schedule or onboarding."""
+
+    ticker: str
+    started_at: datetime
+    started_by: str | None
+
+
+@dataclass(eq=False)
+class InvalidTicker(Refusal):
+    ticker: str
+    reason: str
+    suggestions: tuple[str, ...] = ()
+    code = "INVALID_TICKER"
+
+    def __str__(self) -> str:
+        hint = f" Did you mean {' or '.join(self.suggestions)}?" if self.suggestions else ""
+        return f"{self.ticker!r} is not a ticker: {self.reason}.{hint}"
+
+
+@dataclass(eq=False)
+class SymbolNotFound(Refusal):
+    ticker: str
+    detail: str = "is not tracked"
+    code = "SYMBOL_NOT_FOUND"
+
+    def __str__(self) -> str:
+        return f"{self.ticker} {self.detail}."
+
+
+@dataclass(eq=False)
+class VersionConflict(Refusal):
+    """`expected` is None when the caller gave none where one is required."""
+
+    ticker: str
+    expected: int | None
+    current: int
+    detail: str = ""
+    code = "VERSION_CONFLICT"
+
+    def __str__(self) -> str:
+        if self.detail:
+            return f"{self.ticker} {self.detail}; its version is {self.current}."
+        return f"{self.ticker} was changed meanwhile: expected version {self.expected}, it is {self.current}."
+
+
+@dataclass(eq=False)
+class AlreadyRefreshing(Refusal):
+    refresh: RefreshInFlight
+    code = "ALREADY_REFRESHING"
+
+    def __str__(self) -> str:
+        by = f" by {self.refresh.started_by}" if self.refresh.started_by else ""
+        return f"{self.refresh.ticker} is already being refreshed, since {self.refresh.started_at:%Y-%m-%dT%H:%M:%SZ}{by}."
+
+
+@dataclass(eq=False)
+class NoData(Refusal):
+    ticker: str
+    provider: str
+    code = "NO_DATA"
+
+    def __str__(self) -> str:
+        return f"{self.provider} answered and has no bar of {self.ticker} in the range asked for."
+
+
+class Trouble(Enum):
+    """Why a provider is unavailable."""
+
+    RATE_LIMITED = "rate limited"
+    DOWN = "down"
+
+
+@dataclass(eq=False)
+class ProviderUnavailable(Refusal):
+    provider: str
+    trouble: Trouble = Trouble.DOWN
+    detail: str = "did not answer"
+    retry_after_seconds: int | None = None
+    code = "PROVIDER_UNAVAILABLE"
+
+    def __str__(self) -> str:
+        wait = f" Try again in {self.retry_after_seconds} s." if self.retry_after_seconds is not None else ""
+        return f"The provider {self.provider} {self.detail}.{wait}"
+
+
+@dataclass(eq=False)
+class CursorExpired(Refusal):
+    detail: str = "is older than what is retained"
+    code = "CURSOR_EXPIRED"
+
+    def __str__(self) -> str:
+        return f"The cursor {self.detail}; read the present state again and go on from its cursor."
+
+
+@dataclass(eq=False)
+class SlowSubscriber(Refusal):
+    buffered: int
+    code = "SLOW_SUBSCRIBER"
+
+    def __str__(self) -> str:
+        return f"More than {self.buffered} events were waiting to be read; come back with the last cursor."
+
+
+@dataclass(eq=False)
+class InvalidArgument(Refusal):
+    name: str
+    allowed: str
+    asked: object
+    code = "BAD_USER_INPUT"
+
+    def __str__(self) -> str:
+        return f"{self.name} must be {self.allowed}; {self.asked} was asked for."
+
+
+@dataclass(eq=False)
+class ClockReplaced(Refusal):
+    code = "CLOCK_REPLACED"
+
+    def __str__(self) -> str:
+        return "The clock recorded in the database was changed by another process; start this one again to follow it."

@@ -1,0 +1,1 @@
+"""Verbs: load, let a noun decide, store, commit. Nothing here decides."""

@@ -1,0 +1,118 @@
+"""Tracking symbols, and reading them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from domain.bars import split_adjusted
+from domain.calendars import calendar_for
+from domain.clock import Clock
+from domain.errors import RefreshInFlight, SymbolNotFound
+from domain.events import SymbolChanged, SymbolChangeKind
+from domain.levels import PriceLevel
+from domain.ports import BarPage, BarQuery, Database, MarketDataProvider, SymbolPage, SymbolQuery
+from domain.services.asking import ask
+from domain.staleness import Freshness, assess
+from domain.symbols import Profile, Symbol
+from domain.tickers import AssetClass
+
+
+class Symbols:
+    """Commands and queries on symbols. Texts that name a ticker are canonical already: they are normalised at the edge."""
+
+    def __init__(self, database: Database, provider: MarketDataProvider, clock: Clock, threshold: timedelta) -> None:
+        self._database = database
+        self._provider = provider
+        self._clock = clock
+        self.threshold = threshold
+        self.threshold_hours = threshold // timedelta(hours=1)
+
+    # ── queries
+
+    async def get(self, ticker: str) -> Symbol | None:
+        async with self._database.read() as unit:
+            return await unit.symbols.get(ticker)
+
+    async def page(self, query: SymbolQuery, first: int, after: str | None) -> SymbolPage:
+        async with self._database.read() as unit:
+            return await unit.symbols.page(query, first, after)
+
+    async def search(self, text: str, first: int) -> list[tuple[Profile, bool]]:
+        """What the provider has by that ticker or name, and whether it is tracked. Raises ProviderUnavailable."""
+        found = await ask(self._provider.name, self._provider.search(text, first))
+        async with self._database.read() as unit:
+            tracked = await unit.symbols.tracked([profile.ticker for profile in found])
+        return [(profile, profile.ticker in tracked) for profile in found]
+
+    def freshness(self, symbol: Symbol, now: datetime) -> Freshness:
+        return assess(
+            last_updated=symbol.last_updated,
+            as_of=symbol.as_of,
+            last_outcome=symbol.last_outcome,
+            calendar=calendar_for(symbol.asset_class, symbol.exchange),
+            threshold=self.threshold,
+            now=now,
+        )
+
+    async def levels(self, tickers: Sequence[str]) -> Mapping[str, list[PriceLevel]]:
+        """Strongest first."""
+        async with self._database.read() as unit:
+            return await unit.symbols.levels(tickers)
+
+    async def refreshes(self, tickers: Sequence[str]) -> Mapping[str, RefreshInFlight]:
+        async with self._database.read() as unit:
+            return await unit.leases.in_flight(tickers)
+
+    async def bars(self, tickers: Sequence[str], query: BarQuery) -> Mapping[str, BarPage]:
+        """A page for each ticker, adjusted for the splits known at the query's `until`."""
+        async with self._database.read() as unit:
+            pages = await unit.bars.pages(tickers, query)
+            actions = await unit.bars.actions(tickers)
+        day = query.until.date()
+        return {
+            ticker: BarPage(split_adjusted(page.bars, actions.get(ticker, ()), day), page.has_more)
+            for ticker, page in pages.items()
+        }
+
+    # ── add and remove
+
+    async def add(self, ticker: str, asset_class: AssetClass | None, name: str | None, version: int | None) -> Symbol:
+        """Tracks a symbol, or answers the one there is. Raises InvalidTicker, SymbolNotFound, VersionConflict and
+        ProviderUnavailable."""
+        known = await self._add_known(ticker, asset_class, name, version)
+        if known is not None:
+            return known
+        symbol = Symbol.tracked(await ask(self._provider.name, self._provider.profile(ticker)), asset_class, name)
+        async with self._database.write() as unit:
+            if await unit.symbols.add(symbol):
+                await unit.events.append(self._event(SymbolChangeKind.ADDED, symbol.ticker))
+                return symbol
+        # Somebody else added it while the provider was asked.
+        return await self._add_known(ticker, asset_class, name, version) or symbol
+
+    async def _add_known(
+        self, ticker: str, asset_class: AssetClass | None, name: str | None, version: int | None
+    ) -> Symbol | None:
+        async with self._database.write() as unit:
+            known = await unit.symbols.lock(ticker)
+            if known is None:
+                return None
+            wanted = known.added_again(version, asset_class, name)
+            if wanted != known:
+                await unit.symbols.save(wanted, known.version)
+                kind = SymbolChangeKind.ADDED if known.is_retired else SymbolChangeKind.UPDATED
+                await unit.events.append(self._event(kind, ticker))
+            return wanted
+
+    async def remove(self, ticker: str, version: int) -> Symbol:
+        """Retires a symbol; nothing is deleted. Raises SymbolNotFound and VersionConflict."""
+        async with self._database.write() as unit:
+            symbol = await unit.symbols.lock(ticker)
+            if symbol is None:
+                raise SymbolNotFound(ticker)
+            retired = symbol.retired(version)
+            await unit.symbols.save(retired, version)
+            await unit.events.append(self._event(SymbolChangeKind.REMOVED, ticker))
+            return retired
+
+    def _event(self, kind: SymbolChangeKind, ticker: str, detail: str | None = None) -> SymbolChanged:
+        return SymbolChanged(kind, ticker, self._clock.now(), detail)

@@ -1,0 +1,78 @@
+"""What a resolver can reach: the services, and one reading of the clock with the loaders that belong to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from strawberry.dataloader import DataLoader
+from strawberry.types import Info as StrawberryInfo
+
+from domain.clock import Clock
+from domain.errors import RefreshInFlight
+from domain.levels import PriceLevel
+from domain.ports import BarPage, BarQuery, EventFeed
+from domain.services.refreshing import Refreshing
+from domain.services.symbols import Symbols
+
+
+@dataclass(frozen=True)
+class About:
+    """What the service says of itself; `database` is sqlite or postgresql."""
+
+    version: str
+    database: str
+
+
+@dataclass(frozen=True)
+class Services:
+    symbols: Symbols
+    refreshing: Refreshing
+    feed: EventFeed
+    clock: Clock
+    about: About
+
+
+class Reading:
+    """One `now`, and one query a kind of thing for all the symbols that are read at it."""
+
+    def __init__(self, symbols: Symbols, now: datetime) -> None:
+        self.symbols = symbols
+        self.now = now
+        self.levels = DataLoader[str, list[PriceLevel]](load_fn=self._levels)
+        self.refreshes = DataLoader[str, RefreshInFlight | None](load_fn=self._refreshes)
+        self.bars = DataLoader[tuple[str, BarQuery], BarPage](load_fn=self._bars)
+
+    async def _levels(self, tickers: list[str]) -> list[list[PriceLevel]]:
+        found = await self.symbols.levels(tickers)
+        return [found.get(ticker, []) for ticker in tickers]
+
+    async def _refreshes(self, tickers: list[str]) -> list[RefreshInFlight | None]:
+        found = await self.symbols.refreshes(tickers)
+        return [found.get(ticker) for ticker in tickers]
+
+    async def _bars(self, keys: list[tuple[str, BarQuery]]) -> Sequence[BarPage]:
+        wanted: dict[BarQuery, list[str]] = {}
+        for ticker, query in keys:
+            wanted.setdefault(query, []).append(ticker)
+        pages = {query: await self.symbols.bars(tickers, query) for query, tickers in wanted.items()}
+        return [pages[query][ticker] for ticker, query in keys]
+
+
+@dataclass
+class Context:
+    """Of one operation. A WebSocket has one for all it carries, so each operation on it begins with `fresh`."""
+
+    services: Services
+    reading: Reading = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reading = self.read_now()
+
+    def read_now(self) -> Reading:
+        return Reading(self.services.symbols, self.services.clock.now())
+
+    def fresh(self) -> "Context":
+        return Context(self.services)
+
+
+Info = StrawberryInfo[Context, None]

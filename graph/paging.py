@@ -1,0 +1,41 @@
+"""Pages: how many, from where, and the cursors of their edges."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import TypeVar
+
+import strawberry
+
+from domain.errors import InvalidArgument
+
+T = TypeVar("T")
+
+MOST = 1000
+
+
+@strawberry.type
+class PageInfo:
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+def page_size(name: str, value: int) -> int:
+    """Raises InvalidArgument unless 1 to 1,000."""
+    if not 1 <= value <= MOST:
+        raise InvalidArgument(name, f"from 1 to {MOST:,}", f"{value:,}")
+    return value
+
+
+def write_cursor(key: str) -> str:
+    return base64.urlsafe_b64encode(key.encode()).decode()
+
+
+def read_cursor(name: str, cursor: str, read: Callable[[str], T]) -> T:
+    """Raises InvalidArgument for what was never a cursor."""
+    try:
+        return read(base64.urlsafe_b64decode(cursor).decode())
+    except (binascii.Error, ValueError):
+        raise InvalidArgument(name, "a cursor of an earlier page", repr(cursor[:80])) from None

@@ -1,0 +1,99 @@
+"""What can be asked."""
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+
+from domain.errors import InvalidTicker
+from domain.ports import SymbolQuery
+from domain.tickers import normalise
+from graph.context import Info, Reading
+from graph.paging import page_size, read_cursor
+from graph.scalars import given, optional
+from graph.types.enums import AssetClass, SymbolStatus
+from graph.types.node import Node, read_global_id
+from graph.types.symbol import Symbol, SymbolConnection, SymbolMatch
+
+UNSET: Any = strawberry.UNSET
+
+
+@strawberry.input
+class SymbolFilter:
+    tickers: list[str] | None = UNSET
+    asset_class: AssetClass | None = UNSET
+    status: SymbolStatus | None = UNSET
+    is_stale: bool | None = UNSET
+
+    def to_domain(self, reading: Reading) -> SymbolQuery:
+        tickers = optional(self.tickers)
+        return SymbolQuery(
+            tickers=[normalise(ticker) for ticker in tickers] if tickers is not None else None,
+            asset_class=optional(self.asset_class),
+            status=optional(self.status),
+            is_stale=optional(self.is_stale),
+            updated_before=reading.now - reading.symbols.threshold,
+        )
+
+
+@strawberry.type(description="database: sqlite or postgresql.")
+class Service:
+    name: str
+    version: str
+    now: datetime
+    database: str
+    staleness_threshold_hours: int
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(
+        description="Every tracked symbol that is not retired, by ticker; RETIRED ones only with `status: RETIRED`."
+    )
+    async def symbols(
+        self, info: Info, filter: SymbolFilter | None = UNSET, first: int | None = 100, after: str | None = UNSET
+    ) -> SymbolConnection:
+        reading = info.context.reading
+        query = given(filter, SymbolFilter()).to_domain(reading)
+        cursor = optional(after)
+        beyond = read_cursor("after", cursor, str) if cursor is not None else None
+        page = await reading.symbols.page(query, page_size("first", given(first, 100)), beyond)
+        return SymbolConnection.from_domain(page, reading, cursor)
+
+    @strawberry.field(
+        description=(
+            "Null when it was never tracked; a RETIRED one is returned. Any spelling that normalises to the ticker is "
+            "accepted: ` brk.b `, `eurusd`, `btcusd`."
+        )
+    )
+    async def symbol(self, info: Info, ticker: str) -> Symbol | None:
+        try:
+            return await _symbol(info.context.reading, normalise(ticker))
+        except InvalidTicker:
+            return None
+
+    @strawberry.field(description="What the provider has by that ticker or name, best match first.")
+    async def search_symbols(self, info: Info, text: str, first: int | None = 10) -> list[SymbolMatch]:
+        found = await info.context.reading.symbols.search(text, page_size("first", given(first, 10)))
+        return [SymbolMatch.from_domain(profile, is_tracked) for profile, is_tracked in found]
+
+    @strawberry.field
+    async def service(self, info: Info) -> Service:
+        about, reading = info.context.services.about, info.context.reading
+        return Service(
+            name="Freshtape",
+            version=about.version,
+            now=reading.now,
+            database=about.database,
+            staleness_threshold_hours=reading.symbols.threshold_hours,
+        )
+
+    @strawberry.field(description="Null for an id that names nothing.")
+    async def node(self, info: Info, id: strawberry.ID) -> Node | None:
+        kind, key = read_global_id(id) or ("", "")
+        return await _symbol(info.context.reading, key) if kind == "Symbol" else None
+
+
+async def _symbol(reading: Reading, ticker: str) -> Symbol | None:
+    found = await reading.symbols.get(ticker)
+    return Symbol.from_domain(found, reading) if found is not None else None

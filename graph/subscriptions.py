@@ -1,0 +1,55 @@
+"""What can be followed."""
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import Any
+
+import strawberry
+
+from domain.events import LoggedChange, Position
+from domain.tickers import normalise
+from graph.context import Info, Reading
+from graph.scalars import optional
+from graph.types.enums import SymbolChangeKind
+from graph.types.symbol import Symbol
+
+UNSET: Any = strawberry.UNSET
+
+
+@strawberry.type(description="Every event, also those that leave version alone. symbol is as it is at delivery.")
+class SymbolChange:
+    cursor: Position
+    at: datetime
+    kind: SymbolChangeKind
+    symbol: Symbol
+    detail: str | None = strawberry.field(description="Why, for a person, where there is more to say than the kind.")
+
+    @classmethod
+    def from_domain(cls, change: LoggedChange, reading: Reading) -> "SymbolChange":
+        return cls(
+            cursor=change.position,
+            at=change.event.occurred_at,
+            kind=change.event.kind,
+            symbol=Symbol.from_domain(change.symbol, reading),
+            detail=change.event.detail,
+        )
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription(
+        description=(
+            "Changes from now on: read `symbols { cursor }` first and pass it to miss nothing. With `after`: every event later "
+            "than that cursor, in order, none lost, none twice in a stream, then live. A cursor that is older than what is "
+            "retained, beyond the log's end or of another log ends the stream with an error whose extensions.code is "
+            "CURSOR_EXPIRED."
+        )
+    )
+    async def symbol_changed(
+        self, info: Info, tickers: list[str] | None = UNSET, after: Position | None = UNSET
+    ) -> AsyncGenerator[SymbolChange, None]:
+        asked = optional(tickers)
+        wanted = {normalise(ticker) for ticker in asked} if asked is not None else None
+        async for change in info.context.services.feed.follow(optional(after)):
+            if wanted is None or change.event.ticker in wanted:
+                yield SymbolChange.from_domain(change, info.context.read_now())

@@ -1,0 +1,1 @@
+"""The types of the schema; `from_domain` is the seam to the domain."""

@@ -1,0 +1,46 @@
+"""The onboarding job, as the contract shows it."""
+
+from datetime import datetime
+from enum import Enum
+
+import strawberry
+
+from graph.types.node import Node
+
+
+@strawberry.enum
+class JobStatus(Enum):
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@strawberry.enum
+class OnboardingPhase(Enum):
+    QUEUED = "queued"
+    VALIDATING = "validating"
+    FETCHING_PRICES = "fetching_prices"
+    JOINING_UNIVERSE = "joining_universe"
+    CALCULATING_FACTORS = "calculating_factors"
+    UPDATING_PORTFOLIOS = "updating_portfolios"
+    DONE = "done"
+
+
+@strawberry.type
+class OnboardingJob(Node):
+    ticker: str
+    status: JobStatus
+    phase: OnboardingPhase
+    progress_percent: int = strawberry.field(description="0 to 100, never decreasing within an attempt.")
+    position: int | None = strawberry.field(description="1-based place in the queue while pending.")
+    estimated_seconds: int | None
+    attempts: int
+    max_attempts: int
+    requested_by: str | None
+    queued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: str | None

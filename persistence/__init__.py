@@ -1,0 +1,1 @@
+"""What Freshtape remembers, on SQLite or PostgreSQL by the same code."""

@@ -1,0 +1,120 @@
+"""Bars and corporate actions, as their providers gave them."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Table, and_, func, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.bars import Bar, CorporateAction, Interval
+from domain.ports import BarPage, BarQuery
+from persistence.tables import bars, corporate_actions, symbols
+from persistence.types import UtcDateTime
+
+_BAR_FIELDS = tuple(field.name for field in fields(Bar))
+_ACTION_FIELDS = tuple(field.name for field in fields(CorporateAction))
+_FIRST = datetime(1, 1, 2, tzinfo=UTC)
+_LAST = datetime(9999, 12, 30, tzinfo=UTC)
+
+
+class SqlBarStore:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def daily_since(self, ticker: str, start: date) -> list[Bar]:
+        later = bars.c.close_time > datetime.combine(start, time(), UTC)
+        rows = await self._connection.execute(select(bars).where(_daily(ticker), later).order_by(bars.c.open_time))
+        return [_bar(row) for row in rows]
+
+    async def newest_daily(self, ticker: str) -> Bar | None:
+        statement = select(bars).where(_daily(ticker)).order_by(bars.c.open_time.desc()).limit(1)
+        row = (await self._connection.execute(statement)).one_or_none()
+        return _bar(row) if row is not None else None
+
+    async def upsert(self, given: Sequence[Bar]) -> None:
+        await self._upsert(bars, [asdict(bar) for bar in given])
+
+    async def upsert_actions(self, given: Sequence[CorporateAction]) -> None:
+        await self._upsert(corporate_actions, [asdict(action) for action in given])
+
+    async def _upsert(self, table: Table, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(table)
+        changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+        await self._connection.execute(
+            statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), rows
+        )
+
+    async def pages(self, tickers: Sequence[str], query: BarQuery) -> Mapping[str, BarPage]:
+        edge = self._edge(tickers, query)
+        within = bars.c.open_time >= edge.c.bound if query.newest else bars.c.open_time <= edge.c.bound
+        rows = await self._connection.execute(
+            select(bars)
+            .join_from(edge, bars, and_(bars.c.ticker == edge.c.ticker, _range(bars, query), within))
+            .order_by(bars.c.ticker, bars.c.open_time)
+        )
+        found: defaultdict[str, list[Bar]] = defaultdict(list)
+        for row in rows:
+            found[row.ticker].append(_bar(row))
+        return {ticker: _page(found[ticker], query) for ticker in tickers}
+
+    def _edge(self, tickers: Sequence[str], query: BarQuery) -> Any:
+        """For each ticker the open time of the last bar that its page (and one more) reaches, found on the index."""
+        each = bars.alias()
+        order = each.c.open_time.desc() if query.newest else each.c.open_time
+        bound = (
+            select(each.c.open_time)
+            .where(each.c.ticker == symbols.c.ticker, _range(each, query))
+            .order_by(order)
+            .offset(query.limit)
+            .limit(1)
+            .correlate(symbols)
+            .scalar_subquery()
+        )
+        unbounded = literal(_FIRST if query.newest else _LAST, UtcDateTime())
+        return (
+            select(symbols.c.ticker, func.coalesce(bound, unbounded, type_=UtcDateTime()).label("bound"))
+            .where(symbols.c.ticker.in_(tickers))
+            .cte("edge")
+        )
+
+    async def actions(self, tickers: Sequence[str]) -> Mapping[str, list[CorporateAction]]:
+        rows = await self._connection.execute(
+            select(corporate_actions).where(corporate_actions.c.ticker.in_(tickers)).order_by(corporate_actions.c.ex_date)
+        )
+        found: defaultdict[str, list[CorporateAction]] = defaultdict(list)
+        for row in rows:
+            found[row.ticker].append(CorporateAction(**{name: getattr(row, name) for name in _ACTION_FIELDS}))
+        return found
+
+
+def _daily(ticker: str) -> ColumnElement[bool]:
+    return and_(bars.c.ticker == ticker, bars.c.interval == Interval.ONE_DAY)
+
+
+def _range(table: Any, query: BarQuery) -> ColumnElement[bool]:
+    conditions = [table.c.interval == query.interval, table.c.close_time <= query.until]
+    if query.start is not None:
+        conditions.append(table.c.open_time >= query.start)
+    if query.end is not None:
+        conditions.append(table.c.open_time < query.end)
+    if query.after is not None:
+        conditions.append(table.c.open_time > query.after)
+    if query.before is not None:
+        conditions.append(table.c.open_time < query.before)
+    return and_(*conditions)
+
+
+def _page(found: list[Bar], query: BarQuery) -> BarPage:
+    kept = found[-query.limit :] if query.newest else found[: query.limit]
+    return BarPage(kept, len(found) > query.limit)
+
+
+def _bar(row: Row[Any]) -> Bar:
+    return Bar(**{name: getattr(row, name) for name in _BAR_FIELDS})

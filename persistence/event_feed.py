@@ -1,0 +1,138 @@
+"""Every event of the log, pushed to whoever follows: polling is the truth, PostgreSQL's NOTIFY a hint that saves the wait."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+from sqlalchemy.engine import make_url
+
+from domain.errors import SlowSubscriber
+from domain.events import LoggedChange, Position
+from persistence.event_log import CHANNEL
+from persistence.unit_of_work import SqlDatabase
+
+log = logging.getLogger("freshtape.feed")
+
+POLL_SECONDS = 0.5
+HEARTBEAT_SECONDS = 5
+PAGE = 500
+BUFFER = 2000
+"""Events a follower may be behind before it is let go."""
+
+
+class SqlEventFeed:
+    """`run` reads the log once for everybody; each follower has a bounded buffer of its own."""
+
+    def __init__(self, database: SqlDatabase) -> None:
+        self._database = database
+        self._followers: set[_Follower] = set()
+        self._wake = asyncio.Event()
+        self._position: Position | None = None
+
+    def poke(self) -> None:
+        """There is probably something new."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Follows the log for ever."""
+        if self._position is None:
+            self._position = await self._head()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
+            self._wake.clear()
+            self._position = await self._deliver(self._position)
+
+    async def _deliver(self, position: Position) -> Position:
+        while changes := await self._page(position):
+            position = changes[-1].position
+            for follower in self._followers:
+                follower.offer(changes)
+        return position
+
+    async def follow(self, after: Position | None) -> AsyncGenerator[LoggedChange, None]:
+        """As EventFeed says; raises SlowSubscriber for a reader that falls too far behind."""
+        follower = _Follower()
+        # Buffering starts first, then the log is read: an event is in one of the two, or in both, never in none.
+        self._followers.add(follower)
+        try:
+            position = after if after is not None else await self._head()
+            while changes := await self._page(position):
+                position = changes[-1].position
+                for change in changes:
+                    yield change
+            async for change in follower.changes():
+                if change.position.number > position.number:
+                    yield change
+        finally:
+            self._followers.discard(follower)
+
+    async def _head(self) -> Position:
+        async with self._database.read() as unit:
+            return await unit.events.head()
+
+    async def _page(self, position: Position) -> list[LoggedChange]:
+        async with self._database.read() as unit:
+            return await unit.events.after(position, PAGE)
+
+
+class _Follower:
+    def __init__(self) -> None:
+        self._buffer: deque[LoggedChange] = deque()
+        self._filled = asyncio.Event()
+        self._is_lost = False
+
+    def offer(self, changes: list[LoggedChange]) -> None:
+        if len(self._buffer) + len(changes) > BUFFER:
+            self._is_lost = True
+            self._buffer.clear()
+        if not self._is_lost:
+            self._buffer.extend(changes)
+        self._filled.set()
+
+    async def changes(self) -> AsyncGenerator[LoggedChange, None]:
+        while True:
+            while self._buffer:
+                yield self._buffer.popleft()
+            if self._is_lost:
+                raise SlowSubscriber(BUFFER)
+            self._filled.clear()
+            await self._filled.wait()
+
+
+class Listener:
+    """Pokes the feed when PostgreSQL notifies. Its connection neither reconnects nor notices a dead peer by itself: `run`
+    sends itself a heartbeat, raises when it does not come back, and is started again by whoever supervises it."""
+
+    def __init__(self, url: str, feed: SqlEventFeed) -> None:
+        parts = make_url(url)
+        self._arguments: dict[str, Any] = {
+            "host": parts.query.get("host", parts.host),
+            "port": parts.port,
+            "user": parts.username,
+            "password": parts.password,
+            "database": parts.database,
+        }
+        self._feed = feed
+
+    async def run(self) -> None:
+        connection = await asyncpg.connect(**self._arguments, timeout=HEARTBEAT_SECONDS, command_timeout=HEARTBEAT_SECONDS)
+        try:
+            heard = asyncio.Event()
+            await connection.add_listener(CHANNEL, lambda *_: self._feed.poke())
+            own = f"{CHANNEL}_{connection.get_server_pid()}"
+            await connection.add_listener(own, lambda *_: heard.set())
+            self._feed.poke()
+            while True:
+                heard.clear()
+                await connection.execute("SELECT pg_notify($1, '')", own)
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await heard.wait()
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+        finally:
+            connection.terminate()

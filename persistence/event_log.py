@@ -1,0 +1,94 @@
+"""The event log: appended in the transaction, numbered in commit order, read behind a cursor."""
+
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors import ClockReplaced, CursorExpired
+from domain.events import LoggedChange, Position, SymbolChanged
+from persistence.symbol_store import symbol_of
+from persistence.tables import event_log, events, symbols
+from persistence.types import real_time
+
+CHANNEL = "freshtape_events"
+"""Where PostgreSQL is told of the newest number: a hint, never the truth."""
+
+
+class SqlEventLog:
+    def __init__(self, connection: AsyncConnection, clock_generation: int) -> None:
+        self._connection = connection
+        self._clock_generation = clock_generation
+        self._newest: int | None = None
+
+    @property
+    def appended(self) -> bool:
+        return self._newest is not None
+
+    async def append(self, event: SymbolChanged) -> None:
+        # The row's lock is held until the commit. A number is therefore visible before any higher one is given, and
+        # `number > cursor` can skip nobody.
+        number = await self._connection.scalar(
+            update(event_log)
+            .where(event_log.c.clock_generation == self._clock_generation)
+            .values(last_number=event_log.c.last_number + 1)
+            .returning(event_log.c.last_number)
+        )
+        if number is None:
+            raise ClockReplaced
+        await self._connection.execute(
+            insert(events).values(
+                number=number,
+                kind=event.kind,
+                ticker=event.ticker,
+                occurred_at=event.occurred_at,
+                recorded_at=real_time(),
+                detail=event.detail,
+            )
+        )
+        self._newest = number
+
+    async def announce(self) -> None:
+        """Once a transaction, at its end: NOTIFY makes commits wait for each other."""
+        if self._newest is not None and self._connection.dialect.name == "postgresql":
+            await self._connection.execute(select(func.pg_notify(CHANNEL, str(self._newest))))
+
+    async def head(self) -> Position:
+        row = (await self._connection.execute(select(event_log.c.log_id, event_log.c.last_number))).one()
+        return Position(row.log_id, row.last_number)
+
+    async def after(self, position: Position, limit: int) -> list[LoggedChange]:
+        log = (await self._connection.execute(select(event_log))).one()
+        if position.log_id != log.log_id:
+            raise CursorExpired("belongs to another event log")
+        if position.number > log.last_number:
+            raise CursorExpired("lies beyond the end of the event log")
+        rows = await self._connection.execute(
+            select(events.c.number, events.c.kind, events.c.occurred_at, events.c.detail, *symbols.c)
+            .join_from(events, symbols)
+            .where(events.c.number > position.number)
+            .order_by(events.c.number)
+            .limit(limit)
+        )
+        changes = [_change(log.log_id, row) for row in rows]
+        # Numbers have no gaps, so a missing one has been pruned, perhaps between the two statements above.
+        expected, found = position.number + 1, changes[0].position.number if changes else log.last_number + 1
+        if found != expected:
+            raise CursorExpired
+        return changes
+
+    async def prune(self, keep_days: int) -> int:
+        recent = events.c.recorded_at >= real_time(-keep_days * 86_400)
+        oldest_kept = await self._connection.scalar(select(func.min(events.c.number)).where(recent))
+        first_kept = oldest_kept if oldest_kept is not None else (await self.head()).number + 1
+        pruned = await self._connection.execute(delete(events).where(events.c.number < first_kept))
+        return pruned.rowcount
+
+
+def _change(log_id: str, row: Row[Any]) -> LoggedChange:
+    symbol = symbol_of(row)
+    return LoggedChange(
+        position=Position(log_id, row.number),
+        event=SymbolChanged(row.kind, symbol.ticker, row.occurred_at, row.detail),
+        symbol=symbol,
+    )

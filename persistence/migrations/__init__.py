@@ -1,0 +1,1 @@
+"""Bringing a database up to date, under a lock, in one transaction."""

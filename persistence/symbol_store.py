@@ -1,0 +1,111 @@
+"""Symbols and their levels."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, not_, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors import SymbolNotFound, VersionConflict
+from domain.events import Position
+from domain.levels import PriceLevel
+from domain.ports import SymbolPage, SymbolQuery
+from domain.staleness import AttemptOutcome
+from domain.symbols import Symbol, SymbolStatus
+from persistence.tables import event_log, price_levels, symbols
+
+_SYMBOL_FIELDS = tuple(field.name for field in fields(Symbol))
+_LEVEL_FIELDS = tuple(field.name for field in fields(PriceLevel))
+
+
+def symbol_of(row: Row[Any]) -> Symbol:
+    return Symbol(**{name: getattr(row, name) for name in _SYMBOL_FIELDS})
+
+
+class SqlSymbolStore:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def get(self, ticker: str) -> Symbol | None:
+        row = (await self._connection.execute(select(symbols).where(symbols.c.ticker == ticker))).one_or_none()
+        return symbol_of(row) if row is not None else None
+
+    async def lock(self, ticker: str) -> Symbol | None:
+        statement = select(symbols).where(symbols.c.ticker == ticker).with_for_update()
+        row = (await self._connection.execute(statement)).one_or_none()
+        return symbol_of(row) if row is not None else None
+
+    async def page(self, query: SymbolQuery, first: int, after: str | None) -> SymbolPage:
+        # The log's end is read before the symbols: what commits in between is then told again, never left out.
+        log = (await self._connection.execute(select(event_log))).one()
+        wanted = _condition(query)
+        total = await self._connection.scalar(select(func.count()).select_from(symbols).where(wanted))
+        beyond = symbols.c.ticker > (after or "")
+        rows = await self._connection.execute(select(symbols).where(wanted, beyond).order_by(symbols.c.ticker).limit(first + 1))
+        found = [symbol_of(row) for row in rows]
+        return SymbolPage(found[:first], len(found) > first, total or 0, Position(log.log_id, log.last_number))
+
+    async def tracked(self, tickers: Iterable[str]) -> set[str]:
+        statement = select(symbols.c.ticker).where(
+            symbols.c.ticker.in_(list(tickers)), symbols.c.status != SymbolStatus.RETIRED
+        )
+        return set((await self._connection.scalars(statement)).all())
+
+    async def add(self, symbol: Symbol) -> bool:
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(symbols).values(asdict(symbol)).on_conflict_do_nothing(index_elements=["ticker"])
+        return (await self._connection.execute(statement)).rowcount == 1
+
+    async def save(self, symbol: Symbol, expected_version: int) -> None:
+        swapped = await self._connection.execute(
+            update(symbols)
+            .where(symbols.c.ticker == symbol.ticker, symbols.c.version == expected_version)
+            .values(asdict(symbol))
+        )
+        if swapped.rowcount != 1:
+            raise await self._conflict(symbol.ticker, expected_version)
+
+    async def _conflict(self, ticker: str, expected_version: int) -> Exception:
+        current = await self._connection.scalar(select(symbols.c.version).where(symbols.c.ticker == ticker))
+        return SymbolNotFound(ticker) if current is None else VersionConflict(ticker, expected_version, current)
+
+    async def note_attempt(self, ticker: str, at: datetime, outcome: AttemptOutcome) -> None:
+        await self._connection.execute(
+            update(symbols).where(symbols.c.ticker == ticker).values(last_attempt_at=at, last_outcome=outcome)
+        )
+
+    async def replace_levels(self, ticker: str, levels: Sequence[PriceLevel]) -> None:
+        await self._connection.execute(delete(price_levels).where(price_levels.c.ticker == ticker))
+        if levels:
+            strongest = sorted(levels, key=lambda level: (-level.strength, level.price))
+            rows = [{"ticker": ticker, "place": place, **asdict(level)} for place, level in enumerate(strongest)]
+            await self._connection.execute(insert(price_levels), rows)
+
+    async def levels(self, tickers: Sequence[str]) -> Mapping[str, list[PriceLevel]]:
+        rows = await self._connection.execute(
+            select(price_levels).where(price_levels.c.ticker.in_(tickers)).order_by(price_levels.c.place)
+        )
+        found: defaultdict[str, list[PriceLevel]] = defaultdict(list)
+        for row in rows:
+            found[row.ticker].append(PriceLevel(**{name: getattr(row, name) for name in _LEVEL_FIELDS}))
+        return found
+
+
+def _condition(query: SymbolQuery) -> ColumnElement[bool]:
+    conditions: list[ColumnElement[bool]] = []
+    if query.tickers is not None:
+        conditions.append(symbols.c.ticker.in_(query.tickers))
+    if query.asset_class is not None:
+        conditions.append(symbols.c.asset_class == query.asset_class)
+    if query.status is not None:
+        conditions.append(symbols.c.status == query.status)
+    else:
+        conditions.append(symbols.c.status != SymbolStatus.RETIRED)
+    if query.is_stale is not None:
+        stale = or_(symbols.c.last_updated.is_(None), symbols.c.last_updated < query.updated_before)
+        conditions.append(stale if query.is_stale else not_(stale))
+    return and_(*conditions)

@@ -1,0 +1,176 @@
+"""The tables. A ticker is its symbol's key everywhere: it never changes and is never deleted."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from domain.bars import ActionKind, Interval
+from domain.events import SymbolChangeKind
+from domain.levels import Direction, LevelKind
+from domain.staleness import AttemptOutcome
+from domain.symbols import SymbolStatus
+from domain.tickers import AssetClass
+from persistence.types import Exact, Named, UtcDateTime, ticker_type
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def _ticker(*, key: bool) -> Any:
+    return Field(sa_column=Column("ticker", ticker_type(), ForeignKey("symbols.ticker"), primary_key=key, nullable=False))
+
+
+def _exact() -> Any:
+    return Field(sa_type=Exact)
+
+
+def _instant(*, nullable: bool = False, key: bool = False) -> Any:
+    return Field(sa_type=UtcDateTime, nullable=nullable, primary_key=key)
+
+
+class SymbolRow(SQLModel, table=True):
+    __tablename__ = "symbols"
+    __table_args__ = (
+        CheckConstraint("version >= 1", name="version"),
+        CheckConstraint("level_count >= 0", name="level_count"),
+    )
+
+    ticker: str = Field(sa_column=Column("ticker", ticker_type(), primary_key=True))
+    name: str | None
+    asset_class: AssetClass = Field(sa_column=Column("asset_class", Named(AssetClass), nullable=False))
+    exchange: str | None
+    currency: str
+    status: SymbolStatus = Field(sa_column=Column("status", Named(SymbolStatus), nullable=False))
+    direction: Direction = Field(sa_column=Column("direction", Named(Direction), nullable=False))
+    version: int
+    level_count: int
+    last_price: Decimal | None = Field(sa_type=Exact, nullable=True)
+    last_updated: datetime | None = _instant(nullable=True)
+    as_of: datetime | None = _instant(nullable=True)
+    last_attempt_at: datetime | None = _instant(nullable=True)
+    last_outcome: AttemptOutcome | None = Field(sa_column=Column("last_outcome", Named(AttemptOutcome), nullable=True))
+
+
+class LevelRow(SQLModel, table=True):
+    """`place` orders a symbol's levels, strongest first."""
+
+    __tablename__ = "price_levels"
+    __table_args__ = (
+        UniqueConstraint("ticker", "kind", "price"),
+        CheckConstraint("strength >= 0 AND strength <= 1", name="strength"),
+    )
+
+    ticker: str = _ticker(key=True)
+    place: int = Field(primary_key=True)
+    kind: LevelKind = Field(sa_column=Column("kind", Named(LevelKind), nullable=False))
+    price: Decimal = _exact()
+    price_upper: Decimal | None = Field(sa_type=Exact, nullable=True)
+    strength: float
+    touches: int
+    last_touched_at: datetime = _instant()
+
+
+class BarRow(SQLModel, table=True):
+    """Prices as the provider gave them; `adjusted_to` says up to which date it had adjusted them for splits."""
+
+    __tablename__ = "bars"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    ticker: str = _ticker(key=True)
+    interval: Interval = Field(sa_column=Column("interval", Named(Interval), primary_key=True))
+    open_time: datetime = _instant(key=True)
+    close_time: datetime = _instant()
+    open: Decimal = _exact()
+    high: Decimal = _exact()
+    low: Decimal = _exact()
+    close: Decimal = _exact()
+    volume: Decimal = _exact()
+    adjusted_to: date
+    source: str
+    is_final: bool
+    is_validated: bool
+
+
+class ActionRow(SQLModel, table=True):
+    __tablename__ = "corporate_actions"
+
+    ticker: str = _ticker(key=True)
+    ex_date: date = Field(primary_key=True)
+    kind: ActionKind = Field(sa_column=Column("kind", Named(ActionKind), primary_key=True))
+    value: Decimal = _exact()
+    source: str
+
+
+class LeaseRow(SQLModel, table=True):
+    """`started_at` is market time, to be shown; `expires_at` is real time, to be compared with the database's own."""
+
+    __tablename__ = "refresh_leases"
+
+    ticker: str = _ticker(key=True)
+    token: str
+    started_at: datetime = _instant()
+    started_by: str | None
+    expires_at: datetime = _instant()
+
+
+class EventLogRow(SQLModel, table=True):
+    """The one row that every append updates: its lock, held until the commit, gives numbers in commit order.
+
+    `clock_generation` rises whenever the recorded clock changes: who runs on an older one cannot append."""
+
+    __tablename__ = "event_log"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: int = Field(sa_column=Column("id", Integer(), primary_key=True, autoincrement=False))
+    log_id: str
+    last_number: int = Field(sa_type=BigInteger)
+    clock_generation: int
+
+
+class EventRow(SQLModel, table=True):
+    """`occurred_at` is market time, `recorded_at` real time."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index(None, "recorded_at"),)
+
+    number: int = Field(
+        sa_column=Column("number", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False)
+    )
+    kind: SymbolChangeKind = Field(sa_column=Column("kind", Named(SymbolChangeKind), nullable=False))
+    ticker: str = _ticker(key=False)
+    occurred_at: datetime = _instant()
+    recorded_at: datetime = _instant()
+    detail: str | None
+
+
+class ClockRow(SQLModel, table=True):
+    """Market time stood at `market_at` when real time was `real_at`; no row: market time is real time."""
+
+    __tablename__ = "market_clock"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: int = Field(sa_column=Column("id", Integer(), primary_key=True, autoincrement=False))
+    market_at: datetime = _instant()
+    real_at: datetime = _instant()
+
+
+def _table(model: type[SQLModel]) -> Table:
+    return SQLModel.metadata.tables[str(model.__tablename__)]
+
+
+symbols = _table(SymbolRow)
+price_levels = _table(LevelRow)
+bars = _table(BarRow)
+corporate_actions = _table(ActionRow)
+refresh_leases = _table(LeaseRow)
+event_log = _table(EventLogRow)
+events = _table(EventRow)
+market_clock = _table(ClockRow)

@@ -1,0 +1,174 @@
+"""A recorded real market, read from a folder.
+
+    symbols.csv           ticker, name, asset_class, exchange (MIC, empty for crypto and forex), currency
+    daily/TICKER.csv      date, open, high, low, close, adj_close, volume, dividend, split: as traded on the day
+    minute/TICKER.csv     time (UTC, the bar's open), open, high, low, close, volume
+
+A pair's slash is left out of its file's name. What is not over at the service's clock is not told: neither a bar, nor a split
+before its day has begun.
+"""
+
+import asyncio
+import csv
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TypeVar
+
+from domain.bars import ActionKind, Bar, CorporateAction, History, Interval
+from domain.calendars import TradingCalendar, calendar_for
+from domain.clock import Clock, parse_instant
+from domain.errors import InvalidTicker, ProviderUnavailable, SymbolNotFound
+from domain.symbols import Profile, Symbol
+from domain.tickers import AssetClass, normalise
+
+log = logging.getLogger("freshtape.sample")
+
+T = TypeVar("T")
+Row = dict[str, str]
+
+
+class SampleProvider:
+    """Serves the folder as a market whose present is the clock's."""
+
+    name = "sample"
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+
+    async def profile(self, ticker: str) -> Profile:
+        listed = await self._read(lambda: listing(self._folder))
+        if ticker not in listed:
+            raise SymbolNotFound(ticker, f"is not known to the provider {self.name}")
+        return listed[ticker][0]
+
+    async def search(self, text: str, first: int) -> list[Profile]:
+        wanted = text.strip().casefold()
+        if not wanted:
+            return []
+        listed = await self._read(lambda: listing(self._folder))
+        ranked = [(_rank(profile, wanted), profile.ticker, profile) for profile, _ in listed.values()]
+        return [profile for rank, _, profile in sorted(ranked, key=lambda match: match[:2]) if rank < _NO_MATCH][:first]
+
+    async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
+        read = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}[interval]
+        return await self._read(lambda: read(symbol, start, min(until, self._clock.now())))
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(work)
+        except (OSError, ValueError, KeyError) as error:
+            log.exception("the sample market in %s cannot be read", self._folder)
+            raise ProviderUnavailable(self.name, detail="sent what cannot be read") from error
+
+    def _rows_of(self, kind: str, ticker: str) -> Iterator[Row]:
+        listed = listing(self._folder)
+        path = self._folder / kind / f"{listed[ticker][1]}.csv" if ticker in listed else None
+        return _rows(path) if path is not None and path.exists() else iter(())
+
+    def _daily(self, symbol: Symbol, start: date, until: datetime) -> History:
+        calendar = calendar_for(symbol.asset_class, symbol.exchange)
+        bars: list[Bar] = []
+        actions: list[CorporateAction] = []
+        for row in self._rows_of("daily", symbol.ticker):
+            day = date.fromisoformat(row["date"])
+            if start <= day <= until.date():
+                opens, closes = _hours(calendar, day)
+                if opens <= until:
+                    actions.extend(_actions(symbol.ticker, day, row))
+                if closes <= until:
+                    bars.extend(_bar(symbol.ticker, Interval.ONE_DAY, opens, closes, day, row))
+        return History(tuple(bars), tuple(actions))
+
+    def _minutes(self, symbol: Symbol, start: date, until: datetime) -> History:
+        bars: list[Bar] = []
+        for row in self._rows_of("minute", symbol.ticker):
+            opens = parse_instant(row["time"])
+            closes = opens + timedelta(minutes=1)
+            if start <= opens.date() and closes <= until:
+                bars.extend(_bar(symbol.ticker, Interval.ONE_MINUTE, opens, closes, opens.date(), row))
+        return History(tuple(bars))
+
+
+def listing(folder: Path) -> dict[str, tuple[Profile, str]]:
+    """The symbols of a sample market by canonical ticker: the profile, and the name of the symbol's files."""
+    found: dict[str, tuple[Profile, str]] = {}
+    for row in _rows(folder / "symbols.csv"):
+        try:
+            profile = _profile(row)
+        except (InvalidTicker, KeyError, ValueError) as error:
+            log.warning("symbols.csv: %s is left out: %s", row.get("ticker"), error)
+        else:
+            found[profile.ticker] = (profile, row["ticker"].replace("/", ""))
+    return found
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        yield from csv.DictReader(file)
+
+
+def _profile(row: Row) -> Profile:
+    if not row["currency"]:
+        raise ValueError("it has no currency")
+    return Profile(
+        ticker=normalise(row["ticker"]),
+        name=row["name"] or None,
+        asset_class=AssetClass[row["asset_class"]],
+        exchange=row["exchange"] or None,
+        currency=row["currency"],
+    )
+
+
+def _hours(calendar: TradingCalendar, day: date) -> tuple[datetime, datetime]:
+    """Open and close of a day; a recorded day that the calendar does not know is a whole UTC day."""
+    known = calendar.trading_day(day)
+    if known is not None:
+        return known.open, known.close
+    midnight = datetime.combine(day, time(), UTC)
+    return midnight, midnight + timedelta(days=1)
+
+
+def _bar(ticker: str, interval: Interval, opens: datetime, closes: datetime, day: date, row: Row) -> Iterator[Bar]:
+    """The row's bar; none for a row that has gaps or cannot be."""
+    try:
+        yield Bar(
+            ticker=ticker,
+            interval=interval,
+            open_time=opens,
+            close_time=closes,
+            open=Decimal(row["open"]),
+            high=Decimal(row["high"]),
+            low=Decimal(row["low"]),
+            close=Decimal(row["close"]),
+            volume=Decimal(row["volume"]),
+            adjusted_to=day,
+            source=SampleProvider.name,
+        )
+    except (InvalidOperation, ValueError) as error:
+        log.warning("%s %s at %s is refused: %s", ticker, interval.value, opens, error)
+
+
+def _actions(ticker: str, day: date, row: Row) -> Iterator[CorporateAction]:
+    split, dividend = Decimal(row["split"] or 1), Decimal(row["dividend"] or 0)
+    if split != 1:
+        yield CorporateAction(ticker, day, ActionKind.SPLIT, split, SampleProvider.name)
+    if dividend != 0:
+        yield CorporateAction(ticker, day, ActionKind.DIVIDEND, dividend, SampleProvider.name)
+
+
+_NO_MATCH = 4
+
+
+def _rank(profile: Profile, text: str) -> int:
+    ticker, name = profile.ticker.casefold(), (profile.name or "").casefold()
+    if ticker == text or ticker.replace("/", "").replace("-", "") == text:
+        return 0
+    if ticker.startswith(text):
+        return 1
+    if any(word.startswith(text) for word in (name, *name.split())):
+        return 2
+    return 3 if text in name or text in ticker else _NO_MATCH

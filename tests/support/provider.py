@@ -1,0 +1,77 @@
+"""A provider whose every answer a test decides: the edge of the network."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+from domain.bars import Bar, CorporateAction, History, Interval
+from domain.errors import SymbolNotFound
+from domain.symbols import Profile, Symbol
+from domain.tickers import AssetClass
+
+
+def profile(ticker: str = "AAPL", asset_class: AssetClass = AssetClass.STOCK) -> Profile:
+    exchange = "XNAS" if asset_class in (AssetClass.STOCK, AssetClass.ETF) else None
+    return Profile(ticker, f"{ticker} Inc.", asset_class, exchange, "USD")
+
+
+def daily_bar(ticker: str, day: date, close: str = "100", **changes: object) -> Bar:
+    """A whole-day bar around its close."""
+    opens = datetime.combine(day, time(), UTC)
+    price = Decimal(close)
+    values: dict[str, object] = {
+        "ticker": ticker,
+        "interval": Interval.ONE_DAY,
+        "open_time": opens,
+        "close_time": opens + timedelta(days=1),
+        "open": price,
+        "high": price + 1,
+        "low": price - 1,
+        "close": price,
+        "volume": Decimal(1000),
+        "adjusted_to": day,
+        "source": "stub",
+    }
+    return Bar(**(values | changes))  # type: ignore[arg-type]
+
+
+def wave(ticker: str, last: date, days: int = 120) -> tuple[Bar, ...]:
+    """Bars that swing between 90 and 110, so that there are levels to find."""
+    first = last - timedelta(days=days - 1)
+    return tuple(daily_bar(ticker, first + timedelta(days=n), str(90 + abs(20 - (2 * n) % 40))) for n in range(days))
+
+
+class StubProvider:
+    """Knows `profiles`; answers `history` with whatever `answer` returns or raises."""
+
+    name = "stub"
+
+    def __init__(self, *tickers: str) -> None:
+        self.profiles = {ticker: profile(ticker) for ticker in tickers or ("AAPL",)}
+        self.bars: Sequence[Bar] | None = None
+        self.actions: Sequence[CorporateAction] = ()
+        self.asked: list[tuple[str, date, datetime]] = []
+        self.before_answer: Callable[[], Awaitable[None]] | None = None
+
+    async def profile(self, ticker: str) -> Profile:
+        await self._pause()
+        if ticker not in self.profiles:
+            raise SymbolNotFound(ticker, "is not known to the provider stub")
+        return self.profiles[ticker]
+
+    async def search(self, text: str, first: int) -> list[Profile]:
+        await self._pause()
+        return [found for found in self.profiles.values() if text.upper() in found.ticker][:first]
+
+    async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
+        self.asked.append((symbol.ticker, start, until))
+        await self._pause()
+        bars = self.bars if self.bars is not None else wave(symbol.ticker, until.date() - timedelta(days=1))
+        within = tuple(bar for bar in bars if start <= bar.day and bar.close_time <= until)
+        return History(within, tuple(self.actions))
+
+    async def _pause(self) -> None:
+        if self.before_answer is not None:
+            await self.before_answer()
+        await asyncio.sleep(0)

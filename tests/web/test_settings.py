@@ -1,0 +1,351 @@
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from sqlalchemy.engine import make_url
+
+import providers
+from web.settings import Settings, WrongSetting, configuration_page, described, load_settings
+
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+SECRET = "hunter2"
+
+DATABASE = (
+    "it must be the address of a SQLite file, such as sqlite:///./freshtape.db, or of a PostgreSQL database, such as "
+    "postgresql://user:password@host:5432/freshtape, with special characters in it percent-encoded."
+)
+PROVIDERS = "it must be one or more of sample, separated by commas, each once."
+SAMPLE_DIR = "it must be a folder of market files, symbols.csv among them."
+CLOCK = "it must be empty, or an ISO-8601 instant with an offset, such as 2025-03-14T14:30:00Z."
+HOST = "it must be an IP address or a host name."
+PORT = "it must be a whole number from 0 to 65535."
+HOURS = "it must be a whole number from 1 to 1000000."
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory without `.env`, a sample market in it, and nothing else in the environment."""
+    for name in os.environ:
+        if name.upper().startswith("FRESHTAPE_") or name.upper() == "SYMBOL_STALENESS_HOURS":
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    Path("market").mkdir()
+    Path("market/symbols.csv").touch()
+    monkeypatch.setenv("FRESHTAPE_SAMPLE_DIR", "market")
+
+
+def loaded() -> Settings:
+    settings, warnings = load_settings()
+    assert warnings == []
+    return settings
+
+
+def wrong() -> str:
+    with pytest.raises(WrongSetting) as refusal:
+        load_settings()
+    assert refusal.value.__suppress_context__ or not refusal.value.__context__, "the sentence comes alone"
+    return str(refusal.value)
+
+
+def test_defaults() -> None:
+    settings = loaded()
+    assert settings.database_url == "sqlite+aiosqlite:///./freshtape.db"
+    assert settings.providers == ("sample",)
+    assert settings.clock is None
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.symbol_staleness_hours == 48
+    assert settings.staleness_threshold == timedelta(days=2)
+
+
+def test_the_bundled_market_lies_beside_the_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FRESHTAPE_SAMPLE_DIR")
+    assert loaded().sample_dir == Path(str(providers.__file__)).parent / "sample_data"
+    assert described(loaded())[2].value == "bundled"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "attribute", "value"),
+    [
+        ("FRESHTAPE_PROVIDERS", " Sample ", "providers", ("sample",)),
+        ("FRESHTAPE_SAMPLE_DIR", " market ", "sample_dir", Path("market")),
+        ("FRESHTAPE_CLOCK", "", "clock", None),
+        ("FRESHTAPE_CLOCK", "  ", "clock", None),
+        ("FRESHTAPE_CLOCK", " 2025-03-14T10:30:00-04:00 ", "clock", datetime(2025, 3, 14, 14, 30, tzinfo=UTC)),
+        ("FRESHTAPE_HOST", " 0.0.0.0 ", "host", "0.0.0.0"),
+        ("FRESHTAPE_HOST", "::1", "host", "::1"),
+        ("FRESHTAPE_HOST", "tape.example.com", "host", "tape.example.com"),
+        ("FRESHTAPE_PORT", "0", "port", 0),
+        ("FRESHTAPE_PORT", " 65535 ", "port", 65535),
+        ("SYMBOL_STALENESS_HOURS", "1", "symbol_staleness_hours", 1),
+        ("SYMBOL_STALENESS_HOURS", "1000000", "symbol_staleness_hours", 1_000_000),
+        ("SYMBOL_STALENESS_HOURS", "1000000", "staleness_threshold", timedelta(hours=1_000_000)),
+    ],
+)
+def test_values(monkeypatch: pytest.MonkeyPatch, variable: str, text: str, attribute: str, value: object) -> None:
+    monkeypatch.setenv(variable, text)
+    assert getattr(loaded(), attribute) == value
+
+
+def test_the_clock_is_told_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHTAPE_CLOCK", "2025-03-14T10:30:00-04:00")
+    clock = loaded().clock
+    assert clock is not None
+    assert clock.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("address", "normalised"),
+    [
+        (" sqlite:///./tape.db ", "sqlite+aiosqlite:///./tape.db"),
+        ("sqlite+aiosqlite:////var/lib/tape.db", "sqlite+aiosqlite:////var/lib/tape.db"),
+        ("postgres://u:p@h/tape", "postgresql+asyncpg://u:p@h/tape"),
+        ("postgresql://u:p%40w@h:5433/tape", "postgresql+asyncpg://u:p%40w@h:5433/tape"),
+        ("postgresql+asyncpg:///tape?host=/run/pg", "postgresql+asyncpg:///tape?host=%2Frun%2Fpg"),
+        ("postgres://h/tape?sslmode=require", "postgresql+asyncpg://h/tape?ssl=require"),
+    ],
+)
+def test_database_addresses(monkeypatch: pytest.MonkeyPatch, address: str, normalised: str) -> None:
+    monkeypatch.setenv("FRESHTAPE_DATABASE_URL", address)
+    assert loaded().database_url == normalised
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"mysql://u:{SECRET}@h/tape",
+        f"postgresql+psycopg://u:{SECRET}@h/tape",
+        f"postgresql://u:{SECRET}@h:port/tape",
+        f"postgresql://u:a@{SECRET}@h/tape",
+        f"sqlite://u:{SECRET}@h/tape.db",
+        f"sqlite://:{SECRET}@/tape.db",
+        SECRET,
+        "sqlite:tape.db",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///%3Amemory%3A",
+        "sqlite+aiosqlite:///:memory:",
+        "sqlite:///file::memory:",
+        "sqlite:///tape?mode=memory",
+        "sqlite:///file:tape?mode=memory&uri=true",
+    ],
+)
+def test_a_wrong_database_address_is_not_echoed(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("FRESHTAPE_DATABASE_URL", address)
+    assert wrong() == f"FRESHTAPE_DATABASE_URL is ***; {DATABASE}"
+    with pytest.raises(ValidationError) as refusal:
+        Settings()
+    assert SECRET not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "sentence"),
+    [
+        ("FRESHTAPE_DATABASE_URL", "", f"FRESHTAPE_DATABASE_URL is empty; {DATABASE}"),
+        ("FRESHTAPE_PROVIDERS", "", f"FRESHTAPE_PROVIDERS is empty; {PROVIDERS}"),
+        ("FRESHTAPE_PROVIDERS", "bloomberg", f"FRESHTAPE_PROVIDERS is 'bloomberg'; {PROVIDERS}"),
+        ("FRESHTAPE_PROVIDERS", "sample, Sample", f"FRESHTAPE_PROVIDERS is 'sample, Sample'; {PROVIDERS}"),
+        ("FRESHTAPE_PROVIDERS", "sample,", f"FRESHTAPE_PROVIDERS is 'sample,'; {PROVIDERS}"),
+        ("FRESHTAPE_SAMPLE_DIR", "", f"FRESHTAPE_SAMPLE_DIR is empty; {SAMPLE_DIR}"),
+        ("FRESHTAPE_SAMPLE_DIR", "nowhere", f"FRESHTAPE_SAMPLE_DIR is 'nowhere'; {SAMPLE_DIR}"),
+        ("FRESHTAPE_SAMPLE_DIR", ".", f"FRESHTAPE_SAMPLE_DIR is '.'; {SAMPLE_DIR}"),
+        ("FRESHTAPE_SAMPLE_DIR", "x" * 5000, f"FRESHTAPE_SAMPLE_DIR is '{'x' * 80}…'; {SAMPLE_DIR}"),
+        ("FRESHTAPE_CLOCK", "yesterday", f"FRESHTAPE_CLOCK is 'yesterday'; {CLOCK}"),
+        ("FRESHTAPE_CLOCK", "2025-03-14T14:30", f"FRESHTAPE_CLOCK is '2025-03-14T14:30'; {CLOCK}"),
+        ("FRESHTAPE_CLOCK", "0001-01-01T00:00+05:00", f"FRESHTAPE_CLOCK is '0001-01-01T00:00+05:00'; {CLOCK}"),
+        ("FRESHTAPE_HOST", "", f"FRESHTAPE_HOST is empty; {HOST}"),
+        ("FRESHTAPE_HOST", "localhost:80", f"FRESHTAPE_HOST is 'localhost:80'; {HOST}"),
+        ("FRESHTAPE_HOST", "http://tape", f"FRESHTAPE_HOST is 'http://tape'; {HOST}"),
+        ("FRESHTAPE_PORT", "", f"FRESHTAPE_PORT is empty; {PORT}"),
+        ("FRESHTAPE_PORT", " ", f"FRESHTAPE_PORT is empty; {PORT}"),
+        ("FRESHTAPE_PORT", "abc", f"FRESHTAPE_PORT is 'abc'; {PORT}"),
+        ("FRESHTAPE_PORT", "80\n90", f"FRESHTAPE_PORT is '80\\n90'; {PORT}"),
+        ("FRESHTAPE_PORT", "-1", f"FRESHTAPE_PORT is '-1'; {PORT}"),
+        ("FRESHTAPE_PORT", "65536", f"FRESHTAPE_PORT is '65536'; {PORT}"),
+        ("FRESHTAPE_PORT", "9" * 5000, f"FRESHTAPE_PORT is '{'9' * 80}…'; {PORT}"),
+        ("SYMBOL_STALENESS_HOURS", "", f"SYMBOL_STALENESS_HOURS is empty; {HOURS}"),
+        ("SYMBOL_STALENESS_HOURS", "0", f"SYMBOL_STALENESS_HOURS is '0'; {HOURS}"),
+        ("SYMBOL_STALENESS_HOURS", "1.5", f"SYMBOL_STALENESS_HOURS is '1.5'; {HOURS}"),
+        ("SYMBOL_STALENESS_HOURS", "1000001", f"SYMBOL_STALENESS_HOURS is '1000001'; {HOURS}"),
+    ],
+)
+def test_wrong_values(monkeypatch: pytest.MonkeyPatch, variable: str, text: str, sentence: str) -> None:
+    monkeypatch.setenv(variable, text)
+    assert wrong() == sentence
+
+
+def test_every_wrong_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYMBOL_STALENESS_HOURS", "two")
+    monkeypatch.setenv("FRESHTAPE_PORT", "abc")
+    assert wrong() == f"FRESHTAPE_PORT is 'abc'; {PORT}\nSYMBOL_STALENESS_HOURS is 'two'; {HOURS}"
+
+
+def test_the_sample_market_matters_only_to_the_sample_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.settings.KNOWN_PROVIDERS", ("sample", "other"))
+    monkeypatch.setenv("FRESHTAPE_SAMPLE_DIR", "nowhere")
+    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "other")
+    assert loaded().sample_dir == Path("nowhere")
+    monkeypatch.setenv("FRESHTAPE_SAMPLE_DIR", "")
+    assert wrong() == f"FRESHTAPE_SAMPLE_DIR is empty; {SAMPLE_DIR}"
+    monkeypatch.setenv("FRESHTAPE_SAMPLE_DIR", "nowhere")
+    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "other , SAMPLE")
+    assert wrong() == f"FRESHTAPE_SAMPLE_DIR is 'nowhere'; {SAMPLE_DIR}"
+    monkeypatch.setenv("FRESHTAPE_SAMPLE_DIR", "market")
+    assert loaded().providers == ("other", "sample")
+
+
+def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("# ours\n\nFRESHTAPE_PORT=1\nexport FRESHTAPE_HOST='::'\nSYMBOL_STALENESS_HOURS=24\nOTHER=1\n")
+    monkeypatch.setenv("FRESHTAPE_PORT", "2")
+    settings = loaded()
+    assert (settings.port, settings.host, settings.symbol_staleness_hours) == (2, "::", 24)
+
+
+def test_an_empty_variable_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("FRESHTAPE_CLOCK=2025-03-14T14:30:00Z\n")
+    assert loaded().clock == datetime(2025, 3, 14, 14, 30, tzinfo=UTC)
+    monkeypatch.setenv("FRESHTAPE_CLOCK", "")
+    assert loaded().clock is None
+
+
+def test_an_empty_value_in_the_file_is_not_the_default() -> None:
+    Path(".env").write_text("FRESHTAPE_PORT=\n")
+    assert wrong() == f"FRESHTAPE_PORT is empty; {PORT}"
+
+
+def test_the_prefix_belongs_to_all_but_the_old_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "1")
+    assert loaded().port == 8000
+
+
+@pytest.mark.parametrize("name", ["FRESHTAPE_SYMBOL_STALENESS_HOURS", "FRESHTAPE_STALENESS_HOURS"])
+def test_the_old_variable_takes_no_prefix(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    settings, warnings = load_settings()
+    assert settings.symbol_staleness_hours == 48
+    assert warnings == [f"{name} is no setting and is ignored; did you mean SYMBOL_STALENESS_HOURS?"]
+
+
+def test_unknown_variables_are_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("FRESHTAPE_DATABASE=x\nFRESHTAPE_PORT=1\nUNRELATED=1\n")
+    monkeypatch.setenv("FRESHTAPE_PROT", "x")
+    monkeypatch.setenv("FRESHTAPE_COLOUR", "x")
+    assert load_settings()[1] == [
+        "FRESHTAPE_COLOUR is no setting and is ignored.",
+        "FRESHTAPE_DATABASE is no setting and is ignored; did you mean FRESHTAPE_DATABASE_URL?",
+        "FRESHTAPE_PROT is no setting and is ignored; did you mean FRESHTAPE_PORT?",
+    ]
+
+
+def test_variables_of_the_test_suite_are_not_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHTAPE_TEST_POSTGRES", "x")
+    assert load_settings()[1] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"FRESHTAPE_HOST=caf\xe9", ".env cannot be read: it is not UTF-8 text."),
+        (b"\n# a\n\nhunter2\n", "Line 4 of .env is neither NAME=value nor a comment after #."),
+        (b"A=1\r\n\r\n  'open\r\n", "Line 3 of .env is neither NAME=value nor a comment after #."),
+        (b"# ours\nA\n", "Line 2 of .env is neither NAME=value nor a comment after #."),
+    ],
+)
+def test_a_broken_file(content: bytes, sentence: str) -> None:
+    Path(".env").write_bytes(content)
+    assert wrong() == sentence
+
+
+def test_every_broken_line_is_named() -> None:
+    Path(".env").write_text("A\nB=1\n=2\n")
+    assert [line.split(" of ")[0] for line in wrong().splitlines()] == ["Line 1", "Line 3"]
+
+
+def test_a_folder_called_env() -> None:
+    Path(".env").mkdir()
+    assert wrong() == ".env cannot be read: Is a directory."
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        (f"postgres://u:{SECRET}@h/tape", "postgresql+asyncpg://u:***@h/tape"),
+        (
+            f"postgres://u:{SECRET}@/tape?host=/run/pg&password={SECRET}",
+            "postgresql+asyncpg://u:***@/tape?host=%2Frun%2Fpg&password=***",
+        ),
+    ],
+)
+def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch, address: str, shown: str) -> None:
+    monkeypatch.setenv("FRESHTAPE_DATABASE_URL", address)
+    settings = loaded()
+    assert SECRET in settings.database_url
+    assert described(settings)[0].value == shown
+    assert SECRET not in f"{settings} {settings!r}"
+
+
+@settings(deadline=None)
+@given(
+    secret=st.text(max_size=8),
+    user=st.text(min_size=1, max_size=8),
+    database=st.from_regex(r"[A-Za-z0-9_-]{1,12}", fullmatch=True),
+)
+def test_any_password_survives_and_is_hidden(secret: str, user: str, database: str) -> None:
+    password = f"{SECRET}{secret}{SECRET}"
+    given_url = make_url("postgresql://host").set(username=user, password=password, database=database)
+    address = given_url.render_as_string(hide_password=False)
+    loaded = Settings.model_validate({"database_url": address, "sample_dir": "market"})
+    url = make_url(loaded.database_url)
+    assert (url.username, url.password, url.database) == (user, password, database)
+    assert SECRET not in described(loaded)[0].value
+
+
+def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHTAPE_CLOCK", "2025-03-14T10:30:00-04:00")
+    monkeypatch.setenv("SYMBOL_STALENESS_HOURS", "24")
+    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())] == [
+        ("FRESHTAPE_DATABASE_URL", "sqlite+aiosqlite:///./freshtape.db", "sqlite+aiosqlite:///./freshtape.db"),
+        ("FRESHTAPE_PROVIDERS", "sample", "sample"),
+        ("FRESHTAPE_SAMPLE_DIR", "market", "bundled"),
+        ("FRESHTAPE_CLOCK", "2025-03-14T14:30:00+00:00", ""),
+        ("FRESHTAPE_HOST", "127.0.0.1", "127.0.0.1"),
+        ("FRESHTAPE_PORT", "8000", "8000"),
+        ("SYMBOL_STALENESS_HOURS", "24", "48"),
+    ]
+
+
+def test_lists_are_shown_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.settings.KNOWN_PROVIDERS", ("sample", "other"))
+    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "other, sample")
+    assert described(loaded())[1].value == "other,sample"
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_field_says_what_it_means_and_what_is_allowed(name: str) -> None:
+    field = Settings.model_fields[name]
+    assert field.description
+    assert field.description.endswith(".")
+    assert isinstance(field.json_schema_extra, dict)
+    assert re.fullmatch(r"[^A-Z].*[^.]", str(field.json_schema_extra.get("allowed"))), "the middle of a sentence"
+
+
+def test_the_page_is_up_to_date() -> None:
+    """If not: python -c 'import web.settings as s; print(s.configuration_page(), end="")' >docs/configuration.md"""
+    assert PAGE.read_text("utf-8") == configuration_page()
+
+
+def test_the_page_has_a_row_of_four_cells_for_each_setting() -> None:
+    rows = [line for line in configuration_page().splitlines() if line.startswith("| `")]
+    assert len(rows) == len(Settings.model_fields)
+    assert all(row.count("|") == 5 for row in rows)
+
+
+def test_settings_are_frozen() -> None:
+    settings = loaded()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1

@@ -1,0 +1,126 @@
+"""The one place that wires: settings in, a running system out."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from domain.calendars import calendar_for
+from domain.clock import Clock
+from domain.ports import MarketDataProvider
+from domain.services.refreshing import Refreshing
+from domain.services.symbols import Symbols
+from domain.tickers import AssetClass
+from graph.context import About, Services
+from persistence.engine import Engine
+from persistence.event_feed import Listener, SqlEventFeed
+from persistence.market_clock import SharedClock, clock_generation, join_clock, recorded_clock
+from persistence.unit_of_work import SqlDatabase
+from persistence.upgrade import upgrade
+from providers.registry import RECORDED, open_provider
+from web.settings import Settings
+from web.workers import Loops, every
+
+log = logging.getLogger("freshtape")
+
+SWEEP_SECONDS = 3
+CLOCK_WATCH_SECONDS = 1
+PRUNE_SECONDS = 3600
+EVENTS_KEPT_DAYS = 7
+
+
+class CannotStart(Exception):
+    """One sentence that says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """Everything a process needs; `clock_generation` is that of the clock it runs on."""
+
+    settings: Settings
+    engine: Engine
+    database: SqlDatabase
+    feed: SqlEventFeed
+    services: Services
+    clock_generation: int
+
+
+@asynccontextmanager
+async def open_container(
+    settings: Settings, open_provider: Callable[[Settings, Clock], MarketDataProvider] | None = None
+) -> AsyncIterator[Container]:
+    """Opens the database, brings it up to date, joins its clock and wires the services. Raises CannotStart."""
+    engine = Engine(settings.database_url)
+    try:
+        clock = await _prepared(engine, settings)
+        yield _wired(settings, engine, clock, (open_provider or _provider)(settings, clock.clock))
+    finally:
+        await engine.close()
+
+
+async def _prepared(engine: Engine, settings: Settings) -> SharedClock:
+    try:
+        await upgrade(engine)
+        await _refuse_clock(engine, settings)
+        return await join_clock(engine, settings.clock)
+    except (SQLAlchemyError, OSError) as error:
+        log.debug("the database cannot be opened", exc_info=error)
+        cause = str(error.__cause__ or error).splitlines()[0]
+        raise CannotStart(f"The database that FRESHTAPE_DATABASE_URL names cannot be opened: {cause}.") from error
+
+
+async def _refuse_clock(engine: Engine, settings: Settings) -> None:
+    live = [name for name in settings.providers if name not in RECORDED]
+    if not live or (settings.clock is None and await recorded_clock(engine) is None):
+        return
+    raise CannotStart(
+        f"The provider {live[0]} serves the present, and this database runs on a recorded clock: leave FRESHTAPE_CLOCK "
+        "empty and run `freshtape db forget-clock`, or ask the provider sample."
+    )
+
+
+def _provider(settings: Settings, clock: Clock) -> MarketDataProvider:
+    return open_provider(settings.providers[0], settings.sample_dir, clock)
+
+
+def _wired(settings: Settings, engine: Engine, clock: SharedClock, provider: MarketDataProvider) -> Container:
+    calendar_for(AssetClass.STOCK, None)  # building it takes a second, which no request should wait for
+    database = SqlDatabase(engine, clock.generation)
+    feed = SqlEventFeed(database)
+    database.on_append = feed.poke
+    services = Services(
+        symbols=Symbols(database, provider, clock.clock, settings.staleness_threshold),
+        refreshing=Refreshing(database, provider, clock.clock),
+        feed=feed,
+        clock=clock.clock,
+        about=About(version("freshtape"), engine.kind),
+    )
+    return Container(settings, engine, database, feed, services, clock.generation)
+
+
+@asynccontextmanager
+async def running_loops(container: Container, on_clock_replaced: Callable[[], None]) -> AsyncIterator[None]:
+    """The service's background work, supervised, for as long as the block lasts."""
+
+    async def sweep() -> None:
+        await container.services.refreshing.end_lapsed_refreshes()
+
+    async def prune() -> None:
+        async with container.database.write() as unit:
+            await unit.events.prune(EVENTS_KEPT_DAYS)
+
+    async def watch_clock() -> None:
+        if await clock_generation(container.engine) != container.clock_generation:
+            on_clock_replaced()
+
+    async with Loops() as loops:
+        loops.start("event feed", container.feed.run)
+        loops.start("lapsed refreshes", every(SWEEP_SECONDS, sweep))
+        loops.start("clock watch", every(CLOCK_WATCH_SECONDS, watch_clock))
+        loops.start("event retention", every(PRUNE_SECONDS, prune))
+        if container.engine.kind == "postgresql":
+            loops.start("listener", Listener(container.settings.database_url, container.feed).run)
+        yield

@@ -1,0 +1,48 @@
+"""The demo: a recorded market, tracked and refreshed by the service's own code, in a database of its own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from providers.sample import listing
+from web.container import open_container
+from web.settings import BUNDLED_SAMPLE, Settings
+
+DEMO_CLOCK = datetime(2026, 3, 27, 20, 30, tzinfo=UTC)
+LONG_AGO = {
+    "BA": timedelta(days=8),
+    "DIS": timedelta(days=4),
+    "INTC": timedelta(days=3),
+    "SOL-USD": timedelta(days=3),
+}
+"""How long before the demo's present a symbol was refreshed last; the others are fresh."""
+
+
+@contextmanager
+def demo_settings(settings: Settings) -> Iterator[Settings]:
+    """The settings of a demo: a new temporary database each time, the bundled market, the clock at its last evening."""
+    with TemporaryDirectory(prefix="freshtape-demo-", ignore_cleanup_errors=True) as folder:
+        yield settings.model_copy(
+            update={
+                "database_url": f"sqlite+aiosqlite:///{Path(folder) / 'demo.db'}",
+                "providers": ("sample",),
+                "sample_dir": BUNDLED_SAMPLE,
+                "clock": DEMO_CLOCK,
+            }
+        )
+
+
+async def fill(settings: Settings, done: Callable[[str], None]) -> None:
+    """Tracks and refreshes every symbol of the sample market, each at its own time, oldest first."""
+    groups: dict[timedelta, list[str]] = {}
+    for ticker in listing(settings.sample_dir):
+        groups.setdefault(LONG_AGO.get(ticker, timedelta()), []).append(ticker)
+    for ago in sorted(groups, reverse=True):
+        at = settings.model_copy(update={"clock": DEMO_CLOCK - ago})
+        async with open_container(at) as container:
+            for ticker in groups[ago]:
+                await container.services.symbols.add(ticker, None, None, None)
+                await container.services.refreshing.refresh(ticker, None, "cli")
+                done(ticker)

@@ -1,0 +1,341 @@
+"""What an operator may set, and the only place that reads the environment.
+
+A setting is one field of `Settings`: its default, what is allowed and what it means stand there, and the sentences on
+wrong values, `freshtape config` and docs/configuration.md are made from them. `repr=False` marks a field that may hold
+a secret: its value is never echoed, and shown only with `***` in place of the secret.
+"""
+
+import io
+import os.path
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import quote_plus
+
+from dotenv.parser import parse_stream
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+import providers
+from domain.clock import parse_instant
+
+PREFIX = "FRESHTAPE_"
+TESTS_PREFIX = "FRESHTAPE_TEST_"
+"""Variables of the test suite: no settings, and no mistakes either."""
+ENV_FILE = ".env"
+KNOWN_PROVIDERS = ("sample",)
+BUNDLED_SAMPLE = Path(providers.__path__[0], "sample_data")
+
+_SQLITE, _POSTGRESQL = "sqlite+aiosqlite", "postgresql+asyncpg"
+_DRIVERS = {
+    "sqlite": _SQLITE,
+    _SQLITE: _SQLITE,
+    "postgres": _POSTGRESQL,
+    "postgresql": _POSTGRESQL,
+    _POSTGRESQL: _POSTGRESQL,
+}
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9.])?")
+_MASK = "***"
+_LONGEST_ECHO = 80
+
+
+class WrongSetting(Exception):
+    """One sentence for each variable that is wrong, each on a line of its own; never with a secret in it."""
+
+
+def _database_url(text: str) -> str:
+    """The address in the form the asynchronous drivers take; raises ValueError for any other database."""
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise ValueError("no address") from error
+    driver = _DRIVERS.get(url.drivername)
+    if driver is None or not (_is_file(url) if driver == _SQLITE else _is_server(url)):
+        raise ValueError("no SQLite file and no PostgreSQL")
+    if "sslmode" in url.query:  # libpq's name for what asyncpg calls ssl, with the same words
+        url = url.update_query_dict({"ssl": url.query["sslmode"]}).difference_update_query(["sslmode"])
+    return url.set(drivername=driver).render_as_string(hide_password=False)
+
+
+def _is_file(url: URL) -> bool:
+    """Whether a SQLite address is a file's name alone: options and `file:` names can ask for a database in memory."""
+    name = url.database or ":memory:"
+    plain = url == URL.create(url.drivername, database=name)
+    return plain and name != ":memory:" and not name.startswith("file:")
+
+
+def _is_server(url: URL) -> bool:
+    """Refuses a password with a bare @: the rest of it would be taken for the host, and shown."""
+    return "@" not in (url.host or "")
+
+
+def _names(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    names = tuple(item.strip().lower() for item in items)
+    if len(set(names)) < len(names) or not set(names) <= set(KNOWN_PROVIDERS):
+        raise ValueError("unknown or repeated")
+    return names
+
+
+def _sample_dir(value: str | Path, info: ValidationInfo) -> Path:
+    text = str(value).strip()
+    # os.path answers False where Path raises: a name too long, a folder that may not be entered
+    if not text or ("sample" in info.data.get("providers", ()) and not os.path.isfile(Path(text, "symbols.csv"))):
+        raise ValueError("no folder of market files")
+    return Path(text)
+
+
+def _instant(value: str | datetime | None) -> datetime | None:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_instant(value.strip()) if value.strip() else None
+    except OverflowError as error:  # year 1 or 9999, with an offset that leads out of the calendar
+        raise ValueError("no instant") from error
+
+
+def _host(text: str) -> str:
+    if not _HOST_NAME.fullmatch(text):
+        ip_address(text)
+    return text
+
+
+class Settings(BaseSettings):
+    """What the environment, `.env` or nobody has set. `load_settings` makes one and explains what is wrong."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        extra="ignore",  # a .env is often shared with other programs
+        frozen=True,
+        hide_input_in_errors=True,
+        str_strip_whitespace=True,
+    )
+
+    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
+        default="sqlite+aiosqlite:///./freshtape.db",
+        repr=False,
+        description="Where everything is kept. SQLite serves one machine, PostgreSQL many. "
+        "SQLite in memory is refused, because each connection would see a database of its own.",
+        json_schema_extra={
+            "allowed": "the address of a SQLite file, such as sqlite:///./freshtape.db, or of a PostgreSQL database, "
+            "such as postgresql://user:password@host:5432/freshtape, with special characters in it percent-encoded"
+        },
+    )
+    providers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
+        default=("sample",),
+        description="Where market data comes from, the preferred provider first.",
+        json_schema_extra={"allowed": f"one or more of {', '.join(KNOWN_PROVIDERS)}, separated by commas, each once"},
+    )
+    sample_dir: Annotated[Path, BeforeValidator(_sample_dir)] = Field(
+        default=BUNDLED_SAMPLE,
+        description="The recorded market that the provider sample answers from.",
+        json_schema_extra={"allowed": "a folder of market files, symbols.csv among them"},
+    )
+    clock: Annotated[datetime | None, BeforeValidator(_instant)] = Field(
+        default=None,
+        description="The market time to start at; it runs on at the real pace. Empty: real time, or the clock that the "
+        "database has recorded.",
+        json_schema_extra={"allowed": "empty, or an ISO-8601 instant with an offset, such as 2025-03-14T14:30:00Z"},
+    )
+    host: Annotated[str, AfterValidator(_host)] = Field(
+        default="127.0.0.1",
+        description="The address the server listens on: 127.0.0.1 for this machine only, 0.0.0.0 for every network.",
+        json_schema_extra={"allowed": "an IP address or a host name"},
+    )
+    port: int = Field(
+        default=8000,
+        ge=0,
+        le=65535,
+        description="The port the server listens on. 0 takes any that is free.",
+        json_schema_extra={"allowed": "a whole number from 0 to 65535"},
+    )
+    symbol_staleness_hours: int = Field(
+        default=48,
+        ge=1,
+        le=1_000_000,
+        validation_alias="symbol_staleness_hours",  # an alias takes no prefix
+        description="The hours after which a symbol that has not been refreshed is stale.",
+        json_schema_extra={"allowed": "a whole number from 1 to 1000000"},
+    )
+
+    @property
+    def staleness_threshold(self) -> timedelta:
+        return timedelta(hours=self.symbol_staleness_hours)
+
+
+class Setting(NamedTuple):
+    """One setting as text, for people; `default` and `value` are empty where nothing is set."""
+
+    variable: str
+    value: str
+    default: str
+    allowed: str
+    description: str
+
+
+def load_settings() -> tuple[Settings, list[str]]:
+    """The settings, and a warning of one sentence for each FRESHTAPE_ variable that is none.
+
+    Raises WrongSetting for wrong values and for a `.env` that cannot be read.
+    """
+    _check_env_file()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise WrongSetting("\n".join(_sentences(error))) from None
+    return settings, _warnings()
+
+
+def described(settings: Settings) -> list[Setting]:
+    """Every setting, in the order of the documentation, with secrets as ***."""
+    return [
+        Setting(
+            variable=_variable(name),
+            value=_shown(field, getattr(settings, name)),
+            default=_shown(field, field.default),
+            allowed=_allowed(field),
+            description=str(field.description),
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def configuration_page() -> str:
+    """docs/configuration.md, the same on every machine."""
+    return _PAGE.format(rows="\n".join(_row(setting) for setting in described(Settings.model_construct())))
+
+
+def _check_env_file() -> None:
+    """Raises WrongSetting for a `.env` that is there and cannot be read to its last line."""
+    try:
+        text = Path(ENV_FILE).read_text("utf-8")
+    except FileNotFoundError:
+        return
+    except UnicodeDecodeError:
+        raise WrongSetting(f"{ENV_FILE} cannot be read: it is not UTF-8 text.") from None
+    except OSError as error:
+        raise WrongSetting(f"{ENV_FILE} cannot be read: {error.strerror}.") from None
+    wrong = [f"Line {line} of {ENV_FILE} is neither NAME=value nor a comment after #." for line in _broken_lines(text)]
+    if wrong:
+        raise WrongSetting("\n".join(wrong))
+
+
+def _broken_lines(text: str) -> Iterator[int]:
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error or (binding.key is not None and binding.value is None):
+            statement = binding.original.string
+            blank = statement[: len(statement) - len(statement.lstrip())]
+            yield binding.original.line + blank.count("\n")
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    for wrong in error.errors(include_url=False, include_context=False):
+        name = str(wrong["loc"][0])
+        field = Settings.model_fields[name]
+        yield f"{_variable(name)} is {_echo(field, wrong['input'])}; it must be {_allowed(field)}."
+
+
+def _echo(field: FieldInfo, value: object) -> str:
+    text = str(value).strip()
+    if not text:
+        return "empty"
+    if not field.repr:
+        return _MASK
+    return repr(text if len(text) <= _LONGEST_ECHO else text[:_LONGEST_ECHO] + "…")
+
+
+def _warnings() -> list[str]:
+    sources = EnvSettingsSource(Settings), DotEnvSettingsSource(Settings)
+    names = {name.upper() for source in sources for name in source.env_vars}
+    known = {variable.removeprefix(PREFIX): variable for variable in map(_variable, Settings.model_fields)}
+    return [
+        _warning(name, known)
+        for name in sorted(names - set(known.values()))
+        if name.startswith(PREFIX) and not name.startswith(TESTS_PREFIX)
+    ]
+
+
+def _warning(name: str, known: dict[str, str]) -> str:
+    """The names are compared without the prefix, which would make all of them look alike."""
+    close = get_close_matches(name.removeprefix(PREFIX), known, n=1)
+    return f"{name} is no setting and is ignored" + (f"; did you mean {known[close[0]]}?" if close else ".")
+
+
+def _variable(name: str) -> str:
+    return str(Settings.model_fields[name].validation_alias or PREFIX + name).upper()
+
+
+def _allowed(field: FieldInfo) -> str:
+    extra: Any = field.json_schema_extra
+    return str(extra["allowed"])
+
+
+def _shown(field: FieldInfo, value: object) -> str:
+    text = _text(value)
+    return text if field.repr else _masked(text)
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case tuple():
+            return ",".join(value)
+        case datetime():
+            return value.isoformat()
+        case Path() if value == BUNDLED_SAMPLE:
+            return "bundled"
+        case _:
+            return str(value)
+
+
+def _masked(address: str) -> str:
+    """The address with *** for its password, and for the passwords among its options."""
+    url = make_url(address)
+    masked = url.update_query_dict({option: _MASK for option in url.query if "pass" in option.lower()})
+    return masked.render_as_string(hide_password=True).replace(quote_plus(_MASK), _MASK)
+
+
+def _row(setting: Setting) -> str:
+    default = f"`{setting.default}`" if setting.default else "empty"
+    return f"| `{setting.variable}` | {default} | {setting.allowed} | {setting.description} |"
+
+
+_PAGE = """\
+# Configuration
+
+This page is generated from `web/settings.py`. `freshtape config` shows the values in force, with secrets as `***`.
+
+| Variable | Default | Allowed | Meaning |
+|---|---|---|---|
+{rows}
+
+## Rules
+
+Set them in the environment, or in a file named `.env` in the working directory, one `NAME=value` on a line; the
+environment wins. In the file, `${{NAME}}` stands for another variable's value. A list is separated by commas
+(`yahoo,sample`). Spaces around values and items do not matter. A variable set to the empty string is an empty value,
+not the default.
+
+A wrong value stops the start with one sentence that names the variable and what is allowed. A variable that starts with
+`FRESHTAPE_` and is not in the table is ignored, with a warning.
+
+## What the clock moves
+
+`FRESHTAPE_CLOCK` moves market time only: staleness, `asOf`, which bars are over, schedules, and the times of events and
+jobs. Leases, time-outs and retention run on real elapsed time whatever it says.
+
+Processes that share a database share its clock. The first with a given `FRESHTAPE_CLOCK` records it together with the
+real time. A process with the same value, or none, follows that record. Another value replaces it, and a process still
+on the old one stops with a sentence. On a database with a recorded clock, a process that would ask any provider but
+`sample` is refused. `freshtape db forget-clock` removes the record.
+"""
