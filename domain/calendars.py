@@ -141,7 +141,7 @@ class WeeklyCalendar:
 
 CRYPTO = WeeklyCalendar(7)
 FOREX = WeeklyCalendar(5)
-"""Sunday evening's trading belongs to Monday, so that nothing closes between Friday's midnight and Monday's."""
+"""Sunday evening's trading belongs to Monday: after Saturday 00:00 UTC the next close is Tuesday 00:00."""
 
 
 def calendar_for(asset_class: AssetClass, exchange: str | None) -> TradingCalendar:

@@ -129,13 +129,12 @@ def _next_change(age: int, limit: int) -> int:
     """The first later age at which the hours, the threshold, the message or the skew change."""
     if age <= -_SKEW:
         return 1 - _SKEW
-    elapsed = max(age, 0)
-    hours = _next_half_up(elapsed, _TENTH)
+    hours = _next_half_up(age, _TENTH)  # a minute ahead still rounds to 0
     if age <= limit:
         return min(hours, limit + 1)
-    if elapsed < _WEEK:
-        return min(hours, _next_half_up(elapsed, _HOUR), _WEEK)
-    return min(hours, (elapsed // _DAY + 1) * _DAY)
+    if age < _WEEK:
+        return min(hours, _next_half_up(age, _HOUR), _WEEK)
+    return min(hours, (age // _DAY + 1) * _DAY)
 
 
 def _closed_since(as_of: datetime | None, until: datetime, calendar: TradingCalendar) -> int | None:

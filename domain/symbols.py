@@ -12,7 +12,7 @@ from enum import Enum
 from domain.errors import SymbolNotFound, VersionConflict
 from domain.levels import Direction
 from domain.staleness import AttemptOutcome
-from domain.tickers import AssetClass, check_class
+from domain.tickers import AssetClass
 
 
 class SymbolStatus(Enum):
@@ -58,12 +58,10 @@ class Symbol:
     @classmethod
     def tracked(cls, profile: Profile, asset_class: AssetClass | None, name: str | None) -> "Symbol":
         """A new symbol at version 1; the caller's class and name win over the provider's."""
-        chosen = asset_class or profile.asset_class
-        check_class(profile.ticker, chosen)
         return cls(
             ticker=profile.ticker,
             name=name if name is not None else profile.name,
-            asset_class=chosen,
+            asset_class=asset_class or profile.asset_class,
             exchange=profile.exchange,
             currency=profile.currency,
         )
@@ -93,7 +91,6 @@ class Symbol:
         if version is None:
             verb = "is retired and reviving it" if self.is_retired else "is tracked and changing its class or name"
             raise VersionConflict(self.ticker, None, self.version, f"{verb} needs its expectedVersion")
-        check_class(self.ticker, wanted.asset_class)
         return replace(wanted, version=self.version + 1)
 
     def retired(self, version: int) -> "Symbol":

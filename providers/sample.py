@@ -12,13 +12,14 @@ import asyncio
 import csv
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TypeVar
 
 from domain.bars import ActionKind, Bar, CorporateAction, History, Interval
-from domain.calendars import TradingCalendar, calendar_for
+from domain.calendars import OutOfCalendar, TradingCalendar, calendar_for
 from domain.clock import Clock, parse_instant
 from domain.errors import InvalidTicker, ProviderUnavailable, SymbolNotFound
 from domain.symbols import Profile, Symbol
@@ -50,7 +51,11 @@ class SampleProvider:
         if not wanted:
             return []
         listed = await self._read(lambda: listing(self._folder))
-        ranked = [(_rank(profile, wanted), profile.ticker, profile) for profile, _ in listed.values()]
+        spelled = _spelled(text)
+        ranked = [
+            (0 if profile.ticker == spelled else _rank(profile, wanted), profile.ticker, profile)
+            for profile, _ in listed.values()
+        ]
         return [profile for rank, _, profile in sorted(ranked, key=lambda match: match[:2]) if rank < _NO_MATCH][:first]
 
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
@@ -125,9 +130,10 @@ def _profile(row: Row) -> Profile:
 
 def _hours(calendar: TradingCalendar, day: date) -> tuple[datetime, datetime]:
     """Open and close of a day; a recorded day that the calendar does not know is a whole UTC day."""
-    known = calendar.trading_day(day)
-    if known is not None:
-        return known.open, known.close
+    with suppress(OutOfCalendar):
+        known = calendar.trading_day(day)
+        if known is not None:
+            return known.open, known.close
     midnight = datetime.combine(day, time(), UTC)
     return midnight, midnight + timedelta(days=1)
 
@@ -163,10 +169,16 @@ def _actions(ticker: str, day: date, row: Row) -> Iterator[CorporateAction]:
 _NO_MATCH = 4
 
 
+def _spelled(text: str) -> str | None:
+    """The ticker that the text spells, if it does."""
+    try:
+        return normalise(text)
+    except InvalidTicker:
+        return None
+
+
 def _rank(profile: Profile, text: str) -> int:
     ticker, name = profile.ticker.casefold(), (profile.name or "").casefold()
-    if ticker == text or ticker.replace("/", "").replace("-", "") == text:
-        return 0
     if ticker.startswith(text):
         return 1
     if any(word.startswith(text) for word in (name, *name.split())):

@@ -4,7 +4,6 @@ Exit codes: 0 done · 1 an unexpected fault · 2 wrong usage or configuration ·
 · 4 the provider or the database is unavailable.
 """
 
-import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
@@ -34,7 +33,10 @@ symbols = typer.Typer(no_args_is_help=True, help="Tracked symbols, without a bro
 app.add_typer(db, name="db")
 app.add_typer(symbols, name="symbols")
 
-out = Console(highlight=False, soft_wrap=True)
+WIDE = 240
+"""Columns where there is no terminal to fit: nothing is cut in a pipe."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 WRONG, REFUSED, UNAVAILABLE = 2, 3, 4
@@ -114,13 +116,13 @@ def schema() -> None:
 def config(
     markdown: Annotated[bool, typer.Option(help="The page docs/configuration.md, instead of the values in force.")] = False,
 ) -> None:
-    """Show every setting: its value (secrets as ***), its default and what is allowed."""
+    """Show every setting: its value (secrets as ***) and its default."""
     if markdown:
         sys.stdout.write(configuration_page())
         return
-    table = Table("variable", "value", "default", "allowed", box=None, pad_edge=False)
+    table = _table("variable", "value", "default")
     for setting in described(_settings()):
-        table.add_row(setting.variable, setting.value, setting.default, setting.allowed)
+        table.add_row(setting.variable, setting.value, setting.default)
     out.print(table)
 
 
@@ -130,15 +132,11 @@ def config(
 @db.command()
 def upgrade() -> None:
     """Bring the database up to date. `serve` and the other commands do so themselves."""
-    from persistence.engine import Engine
-    from persistence.upgrade import upgrade as upgrade_database
+    from web.container import open_database
 
     async def work() -> bool:
-        engine = Engine(_settings().database_url)
-        try:
-            return await upgrade_database(engine)
-        finally:
-            await engine.close()
+        async with open_database(_settings()) as opened:
+            return opened.was_upgraded
 
     out.print("The database was brought up to date." if _run(work()) else "The database is up to date.")
 
@@ -146,17 +144,12 @@ def upgrade() -> None:
 @db.command("forget-clock")
 def forget_clock_command() -> None:
     """Go back to real time; services that run on the recorded clock stop."""
-    from persistence.engine import Engine
     from persistence.market_clock import forget_clock
-    from persistence.upgrade import upgrade as upgrade_database
+    from web.container import open_database
 
     async def work() -> bool:
-        engine = Engine(_settings().database_url)
-        try:
-            await upgrade_database(engine)
-            return await forget_clock(engine)
-        finally:
-            await engine.close()
+        async with open_database(_settings()) as opened:
+            return await forget_clock(opened.engine)
 
     out.print("The recorded clock is forgotten: it is real time again." if _run(work()) else "No clock was recorded.")
 
@@ -242,7 +235,7 @@ def list_command(
     async def work() -> None:
         async with _services() as services:
             now = services.clock.now()
-            table = Table("ticker", "class", "direction", "last price", "hours", "levels", "reason", box=None, pad_edge=False)
+            table = _table("ticker", "class", "direction", "last price", "hours", "levels", "reason")
             async for symbol in _listed(services, stale or None):
                 freshness = services.symbols.freshness(symbol, now)
                 table.add_row(
@@ -257,6 +250,13 @@ def list_command(
             out.print(table)
 
     _run(work())
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True, overflow="ignore")
+    return table
 
 
 def _shown(value: object) -> str:
@@ -335,15 +335,19 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
 
     from domain.errors import ClockReplaced
     from persistence.upgrade import UnknownRevision
-    from web.container import CannotStart
+    from web.container import CannotStart, DatabaseUnavailable
     from web.serving import run
 
     try:
         return run(work)
+    except DatabaseUnavailable as refusal:
+        _fail(str(refusal), UNAVAILABLE)
     except (CannotStart, UnknownRevision, ClockReplaced) as refusal:
         _fail(str(refusal), WRONG)
     except (SQLAlchemyError, OSError) as error:
-        logging.getLogger("freshtape").debug("database", exc_info=error)
-        _fail("The database does not answer; nothing was half-done.", UNAVAILABLE)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        sys.exit(130)
+        cause = str(error.__cause__ or error).splitlines()[0]
+        _fail(f"The database does not answer, and nothing was half-done: {cause}", UNAVAILABLE)
+
+
+if __name__ == "__main__":
+    main()

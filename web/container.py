@@ -36,6 +36,10 @@ class CannotStart(Exception):
     """One sentence that says why, and what to do."""
 
 
+class DatabaseUnavailable(CannotStart):
+    """The database cannot be opened: perhaps later."""
+
+
 @dataclass(frozen=True)
 class Container:
     """Everything a process needs; `clock_generation` is that of the clock it runs on."""
@@ -48,28 +52,37 @@ class Container:
     clock_generation: int
 
 
+@dataclass(frozen=True)
+class OpenDatabase:
+    engine: Engine
+    was_upgraded: bool
+
+
 @asynccontextmanager
-async def open_container(
-    settings: Settings, open_provider: Callable[[Settings, Clock], MarketDataProvider] | None = None
-) -> AsyncIterator[Container]:
-    """Opens the database, brings it up to date, joins its clock and wires the services. Raises CannotStart."""
+async def open_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
+    """Opens the database and brings it up to date. Raises DatabaseUnavailable, and UnknownRevision for a newer one's."""
     engine = Engine(settings.database_url)
     try:
-        clock = await _prepared(engine, settings)
-        yield _wired(settings, engine, clock, (open_provider or _provider)(settings, clock.clock))
+        try:
+            was_upgraded = await upgrade(engine)
+        except (SQLAlchemyError, OSError) as error:
+            log.debug("the database cannot be opened", exc_info=error)
+            cause = str(error.__cause__ or error).splitlines()[0]
+            raise DatabaseUnavailable(f"The database that FRESHTAPE_DATABASE_URL names cannot be opened: {cause}.") from error
+        yield OpenDatabase(engine, was_upgraded)
     finally:
         await engine.close()
 
 
-async def _prepared(engine: Engine, settings: Settings) -> SharedClock:
-    try:
-        await upgrade(engine)
-        await _refuse_clock(engine, settings)
-        return await join_clock(engine, settings.clock)
-    except (SQLAlchemyError, OSError) as error:
-        log.debug("the database cannot be opened", exc_info=error)
-        cause = str(error.__cause__ or error).splitlines()[0]
-        raise CannotStart(f"The database that FRESHTAPE_DATABASE_URL names cannot be opened: {cause}.") from error
+@asynccontextmanager
+async def open_container(
+    settings: Settings, open_provider: Callable[[Settings, Clock], MarketDataProvider] | None = None
+) -> AsyncIterator[Container]:
+    """Opens the database, joins its clock and wires the services. Raises CannotStart and UnknownRevision."""
+    async with open_database(settings) as opened:
+        await _refuse_clock(opened.engine, settings)
+        clock = await join_clock(opened.engine, settings.clock)
+        yield _wired(settings, opened.engine, clock, (open_provider or _provider)(settings, clock.clock))
 
 
 async def _refuse_clock(engine: Engine, settings: Settings) -> None:

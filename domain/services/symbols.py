@@ -13,7 +13,7 @@ from domain.ports import BarPage, BarQuery, Database, MarketDataProvider, Symbol
 from domain.services.asking import ask
 from domain.staleness import Freshness, assess
 from domain.symbols import Profile, Symbol
-from domain.tickers import AssetClass
+from domain.tickers import AssetClass, check_class
 
 
 class Symbols:
@@ -78,6 +78,8 @@ class Symbols:
     async def add(self, ticker: str, asset_class: AssetClass | None, name: str | None, version: int | None) -> Symbol:
         """Tracks a symbol, or answers the one there is. Raises InvalidTicker, SymbolNotFound, VersionConflict and
         ProviderUnavailable."""
+        if asset_class is not None:
+            check_class(ticker, asset_class)
         known = await self._add_known(ticker, asset_class, name, version)
         if known is not None:
             return known

@@ -3,6 +3,7 @@ import sys
 import warnings
 from datetime import UTC, date, datetime, timedelta
 
+import exchange_calendars
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from domain import calendars
 from domain.calendars import (
     CRYPTO,
     FOREX,
+    SIBLINGS,
     ExchangeCalendar,
     OutOfCalendar,
     TradingCalendar,
@@ -113,6 +115,7 @@ def test_london_has_its_own_days() -> None:
 def test_an_exchange_of_the_same_country() -> None:
     assert listed("XSHE") is listed("XSHG")
     assert listed("XSHE").trading_day(date(2025, 10, 1)) is None
+    assert set(SIBLINGS.values()) <= set(exchange_calendars.get_calendar_names())
 
 
 def test_outside_its_bounds_a_calendar_does_not_know() -> None:
@@ -184,6 +187,7 @@ def test_forex_rests_from_saturday_to_monday_midnight() -> None:
     assert FOREX.trading_day(monday) == TradingDay(monday, at(2025, 6, 16), at(2025, 6, 17))
     assert FOREX.closed_between(at(2025, 6, 14), at(2025, 6, 17) - US) == 0
     assert FOREX.closed_between(at(2025, 6, 14) - US, at(2025, 6, 17)) == 2
+    assert FOREX.closed_between(at(2025, 6, 17), at(2025, 6, 13)) == 0
     assert FOREX.next_close(at(2025, 6, 14)) == at(2025, 6, 17)
     assert FOREX.next_close(at(2025, 6, 15, 22)) == at(2025, 6, 17)
     assert FOREX.days_back(date(2025, 6, 15), 0) == friday
@@ -230,7 +234,7 @@ def test_days_back_skips_exactly_so_many_trading_days(calendar: TradingCalendar,
     assert len(days_of(calendar, back, day + DAY)) == count + 1
 
 
-def test_only_a_listed_symbol_costs_the_librarys_import() -> None:
+def test_only_a_listed_symbol_costs_the_librarys_import(pytestconfig: pytest.Config) -> None:
     script = """
 import sys
 from domain.calendars import calendar_for
@@ -239,7 +243,7 @@ calendar_for(AssetClass.CRYPTO, None)
 calendar_for(AssetClass.FOREX, None)
 assert "exchange_calendars" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=30, cwd=pytestconfig.rootpath)
 
 
 def test_hong_kong_is_built_in_silence() -> None:

@@ -1,0 +1,133 @@
+"""The command line, as a person without a browser meets it."""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from web.cli import main
+
+ROOT = Path(__file__).parents[2]
+Ran = tuple[int, str, str]
+
+
+@pytest.fixture
+def freshtape(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Ran]:
+    """Runs a command in an empty folder, on the last evening of the sample market; gives exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FRESHTAPE_CLOCK", "2026-03-27T20:30:00Z")
+
+    def run(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["freshtape", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0 if code is None else 1), output.out, output.err
+
+    return run
+
+
+def test_schema_prints_what_is_committed(freshtape: Callable[..., Ran]) -> None:
+    assert freshtape("schema") == (0, (ROOT / "schema.graphql").read_text(), "")
+
+
+def test_config_shows_every_setting_and_no_secret(freshtape: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHTAPE_DATABASE_URL", "postgresql://me:hush@db/freshtape")
+    code, out, _ = freshtape("config")
+    assert code == 0
+    assert "hush" not in out
+    assert "postgresql+asyncpg://me:***@db/freshtape" in out
+    for variable in ("FRESHTAPE_PROVIDERS", "FRESHTAPE_CLOCK", "FRESHTAPE_PORT", "SYMBOL_STALENESS_HOURS"):
+        assert variable in out
+
+
+def test_a_wrong_setting_stops_every_command_with_a_sentence(
+    freshtape: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRESHTAPE_PORT", "abc")
+    for command in (("serve",), ("demo",), ("symbols", "list"), ("db", "upgrade"), ("config",)):
+        code, out, err = freshtape(*command)
+        assert (code, out) == (2, "")
+        assert err == "FRESHTAPE_PORT is 'abc'; it must be a whole number from 0 to 65535.\n"
+
+
+def test_an_unknown_variable_is_warned_about(freshtape: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHTAPE_PROT", "8001")
+    code, _, err = freshtape("symbols", "list")
+    assert code == 0
+    assert err == "FRESHTAPE_PROT is no setting and is ignored; did you mean FRESHTAPE_PORT?\n"
+
+
+def test_add_refresh_list_remove(freshtape: Callable[..., Ran]) -> None:
+    assert freshtape("symbols", "add", "aapl", "eurusd") == (
+        0,
+        "AAPL is tracked: Apple Inc., STOCK.\nEUR/USD is tracked: Euro / US Dollar, FOREX.\n",
+        "",
+    )
+    code, out, _ = freshtape("symbols", "refresh", "--stale")
+    assert code == 0
+    assert re.search(r"^AAPL is refreshed: \d{3} bars changed, \d+ levels\.$", out, re.MULTILINE)
+    code, out, _ = freshtape("symbols", "list")
+    assert re.search(r"^AAPL +STOCK +\w+ +248\.8 +0\.0 +\d+ +FRESH *$", out, re.MULTILINE)
+    assert "PROVIDER_EMPTY" in out  # EUR/USD ended months ago, and says so although it is fresh
+    assert freshtape("symbols", "refresh", "--all")[1].startswith("AAPL is refreshed: 0 bars changed")
+    assert freshtape("symbols", "remove", "AAPL") == (0, "AAPL is no longer tracked.\n", "")
+    assert "AAPL" not in freshtape("symbols", "list")[1]
+    assert freshtape("symbols", "add", "AAPL")[0] == 0
+
+
+def test_refusals_are_said_one_by_one_and_stop_nothing_else(freshtape: Callable[..., Ran]) -> None:
+    code, out, _ = freshtape("symbols", "add", "ZZZZ", "NASDAQ:AAPL", "SPY")
+    assert code == 3
+    assert out == (
+        "ZZZZ is not known to the provider sample.\n"
+        "'NASDAQ:AAPL' is not a ticker: only letters, digits and . - / ^ belong in one. Did you mean AAPL?\n"
+        "SPY is tracked: SPDR S&P 500 ETF Trust, ETF.\n"
+    )
+    assert freshtape("symbols", "remove", "SPY", "--expected-version", "7")[:2] == (
+        3,
+        "SPY was changed meanwhile: expected version 7, it is 1.\n",
+    )
+    assert freshtape("symbols", "refresh", "QQQ")[:2] == (3, "QQQ is not tracked.\n")
+
+
+def test_a_provider_that_cannot_be_read_is_unavailable(
+    freshtape: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    market = tmp_path / "market"
+    market.mkdir()
+    (market / "symbols.csv").write_bytes(b"ticker\n\xff\xff\n")
+    monkeypatch.setenv("FRESHTAPE_SAMPLE_DIR", str(market))
+    code, out, _ = freshtape("symbols", "add", "AAPL")
+    assert code == 4
+    assert out == "The provider sample sent what cannot be read.\n"
+
+
+@pytest.mark.parametrize("url", ["sqlite:////no/such/folder/freshtape.db", "postgresql://me:hush@127.0.0.1:1/freshtape"])
+def test_a_database_that_cannot_be_opened(freshtape: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("FRESHTAPE_DATABASE_URL", url)
+    for command in (("symbols", "list"), ("db", "upgrade"), ("db", "forget-clock"), ("serve",)):
+        code, out, err = freshtape(*command)
+        assert (code, out) == (4, ""), command
+        assert err.startswith("The database that FRESHTAPE_DATABASE_URL names cannot be opened: ")
+        assert "Traceback" not in err
+        assert "hush" not in err
+
+
+def test_db_upgrade_says_whether_there_was_anything_to_do(freshtape: Callable[..., Ran]) -> None:
+    assert freshtape("db", "upgrade") == (0, "The database was brought up to date.\n", "")
+    assert freshtape("db", "upgrade") == (0, "The database is up to date.\n", "")
+
+
+def test_forget_clock(freshtape: Callable[..., Ran]) -> None:
+    freshtape("symbols", "list")
+    assert freshtape("db", "forget-clock") == (0, "The recorded clock is forgotten: it is real time again.\n", "")
+    assert freshtape("db", "forget-clock") == (0, "No clock was recorded.\n", "")
+
+
+@pytest.mark.parametrize("arguments", [("symbols", "refresh"), ("symbols", "refresh", "AAPL", "--all"), ("nonsense",)])
+def test_wrong_usage(freshtape: Callable[..., Ran], arguments: tuple[str, ...]) -> None:
+    assert freshtape(*arguments)[0] == 2
