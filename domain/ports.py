@@ -92,6 +92,10 @@ class SymbolStore(Protocol):
         """Those of the tickers that are tracked and not retired."""
         ...
 
+    async def listings(self) -> set[tuple[AssetClass, str | None]]:
+        """The asset class and exchange of every symbol known, each pair once: what has a calendar."""
+        ...
+
     async def add(self, symbol: Symbol) -> bool:
         """False, and nothing written, when the ticker is known already."""
         ...

@@ -16,6 +16,7 @@ from domain.levels import PriceLevel
 from domain.ports import SymbolPage, SymbolQuery
 from domain.staleness import AttemptOutcome
 from domain.symbols import Symbol, SymbolStatus
+from domain.tickers import AssetClass
 from persistence.tables import event_log, price_levels, symbols
 
 _SYMBOL_FIELDS = tuple(field.name for field in fields(Symbol))
@@ -54,6 +55,10 @@ class SqlSymbolStore:
             symbols.c.ticker.in_(list(tickers)), symbols.c.status != SymbolStatus.RETIRED
         )
         return set((await self._connection.scalars(statement)).all())
+
+    async def listings(self) -> set[tuple[AssetClass, str | None]]:
+        rows = await self._connection.execute(select(symbols.c.asset_class, symbols.c.exchange).distinct())
+        return {(row.asset_class, row.exchange) for row in rows}
 
     async def add(self, symbol: Symbol) -> bool:
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite

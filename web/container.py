@@ -8,12 +8,10 @@ from importlib.metadata import version
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from domain.calendars import calendar_for
 from domain.clock import Clock
 from domain.ports import MarketDataProvider
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
-from domain.tickers import AssetClass
 from graph.context import About, Services
 from persistence.engine import Engine
 from persistence.event_feed import Listener, SqlEventFeed
@@ -82,7 +80,9 @@ async def open_container(
     async with open_database(settings) as opened:
         await _refuse_clock(opened.engine, settings)
         clock = await join_clock(opened.engine, settings.clock)
-        yield _wired(settings, opened.engine, clock, (open_provider or _provider)(settings, clock.clock))
+        container = _wired(settings, opened.engine, clock, (open_provider or _provider)(settings, clock.clock))
+        await container.services.symbols.load_calendars()
+        yield container
 
 
 async def _refuse_clock(engine: Engine, settings: Settings) -> None:
@@ -100,7 +100,6 @@ def _provider(settings: Settings, clock: Clock) -> MarketDataProvider:
 
 
 def _wired(settings: Settings, engine: Engine, clock: SharedClock, provider: MarketDataProvider) -> Container:
-    calendar_for(AssetClass.STOCK, None)  # building it takes a second, which no request should wait for
     database = SqlDatabase(engine, clock.generation)
     feed = SqlEventFeed(database)
     database.on_append = feed.poke

@@ -1,12 +1,13 @@
 """Tracking symbols, and reading them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from domain.bars import split_adjusted
 from domain.calendars import calendar_for
 from domain.clock import Clock
-from domain.errors import RefreshInFlight, SymbolNotFound
+from domain.errors import RefreshInFlight, SymbolNotFound, VersionConflict
 from domain.events import SymbolChanged, SymbolChangeKind
 from domain.levels import PriceLevel
 from domain.ports import BarPage, BarQuery, Database, MarketDataProvider, SymbolPage, SymbolQuery
@@ -73,6 +74,13 @@ class Symbols:
             for ticker, page in pages.items()
         }
 
+    async def load_calendars(self) -> None:
+        """Builds the calendars of the symbols there are: seconds, for some exchanges, that no request should wait for."""
+        async with self._database.read() as unit:
+            listings = await unit.symbols.listings()
+        for listing in listings | {(AssetClass.STOCK, None)}:
+            await asyncio.to_thread(calendar_for, *listing)
+
     # ── add and remove
 
     async def add(self, ticker: str, asset_class: AssetClass | None, name: str | None, version: int | None) -> Symbol:
@@ -83,7 +91,10 @@ class Symbols:
         known = await self._add_known(ticker, asset_class, name, version)
         if known is not None:
             return known
+        if version:
+            raise VersionConflict(ticker, version, 0, "is not tracked yet")
         symbol = Symbol.tracked(await ask(self._provider.name, self._provider.profile(ticker)), asset_class, name)
+        await asyncio.to_thread(calendar_for, symbol.asset_class, symbol.exchange)
         async with self._database.write() as unit:
             if await unit.symbols.add(symbol):
                 await unit.events.append(self._event(SymbolChangeKind.ADDED, symbol.ticker))

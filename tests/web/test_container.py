@@ -1,0 +1,64 @@
+"""The wiring: what may start on which database, and under which clock."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.clock import Clock
+from domain.tickers import AssetClass
+from providers.registry import RECORDED
+from tests.support.provider import StubProvider
+from web.container import CannotStart, open_container
+from web.settings import KNOWN_PROVIDERS, Settings
+
+EVENING = datetime(2026, 3, 27, 20, 30, tzinfo=UTC)
+
+
+def settings(database_url: str, **changes: Any) -> Settings:
+    return Settings.model_construct(**{"database_url": database_url, "providers": ("sample",), **changes})
+
+
+def live_provider(_: Settings, clock: Clock) -> StubProvider:
+    return StubProvider()
+
+
+async def test_the_recorded_clock_is_followed_by_who_brings_none(database_url: str) -> None:
+    async with open_container(settings(database_url, clock=EVENING)) as first:
+        assert timedelta() <= first.services.clock.now() - EVENING < timedelta(seconds=30)
+    async with open_container(settings(database_url)) as second:
+        assert timedelta() <= second.services.clock.now() - EVENING < timedelta(seconds=60)
+
+
+async def test_a_live_provider_is_refused_under_a_recorded_clock(database_url: str) -> None:
+    async with open_container(settings(database_url, clock=EVENING)):
+        pass
+    for clock in (None, EVENING):
+        with pytest.raises(CannotStart, match=r"yahoo serves the present.*forget-clock"):
+            async with open_container(settings(database_url, providers=("yahoo",), clock=clock), live_provider):
+                raise AssertionError("it started")
+
+
+async def test_a_live_provider_starts_on_real_time_and_not_with_a_clock(database_url: str) -> None:
+    with pytest.raises(CannotStart):
+        async with open_container(settings(database_url, providers=("yahoo",), clock=EVENING), live_provider):
+            raise AssertionError("it started")
+    async with open_container(settings(database_url, providers=("yahoo",)), live_provider) as container:
+        assert abs(container.services.clock.now() - datetime.now(UTC)) < timedelta(seconds=30)
+
+
+async def test_the_threshold_is_the_settings(database_url: str) -> None:
+    async with open_container(settings(database_url, clock=EVENING, symbol_staleness_hours=1)) as container:
+        assert container.services.symbols.threshold == timedelta(hours=1)
+
+
+def test_every_provider_that_can_be_set_can_be_opened() -> None:
+    assert set(KNOWN_PROVIDERS) == RECORDED
+
+
+async def test_calendars_are_there_before_the_first_request(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[tuple[AssetClass, str | None]] = []
+    monkeypatch.setattr("domain.services.symbols.calendar_for", lambda *listing: built.append(listing))
+    async with open_container(settings(sqlite_url, clock=EVENING, sample_dir=Path("providers/sample_data"))):
+        assert built == [(AssetClass.STOCK, None)]
