@@ -17,7 +17,7 @@ from graph.problems import (
     SymbolNotFound,
     VersionConflict,
 )
-from graph.scalars import optional
+from graph.scalars import optional, storable
 from graph.types.enums import AssetClass
 from graph.types.onboarding import OnboardingJob
 from graph.types.symbol import Symbol
@@ -101,7 +101,7 @@ class Mutation:
         symbol = await info.context.services.symbols.add(
             normalise(input.ticker),
             optional(input.asset_class),
-            optional(input.name),
+            storable("name", optional(input.name)),
             optional(input.expected_version),
         )
         return SymbolAdded(symbol=Symbol.from_domain(symbol, info.context.read_now()), job=None)

@@ -1,13 +1,12 @@
 """Pages: how many, from where, and the cursors of their edges."""
 
 import base64
-import binascii
 from collections.abc import Callable
 from typing import TypeVar
 
 import strawberry
 
-from domain.errors import InvalidArgument
+from domain.errors import InvalidArgument, InvalidTicker
 
 T = TypeVar("T")
 
@@ -37,5 +36,5 @@ def read_cursor(name: str, cursor: str, read: Callable[[str], T]) -> T:
     """Raises InvalidArgument for what was never a cursor."""
     try:
         return read(base64.urlsafe_b64decode(cursor).decode())
-    except (binascii.Error, ValueError):
+    except (ValueError, OverflowError, InvalidTicker):
         raise InvalidArgument(name, "a cursor of an earlier page", repr(cursor[:80])) from None

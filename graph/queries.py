@@ -56,7 +56,7 @@ class Query:
         reading = info.context.reading
         query = given(filter, SymbolFilter()).to_domain(reading)
         cursor = optional(after)
-        beyond = read_cursor("after", cursor, str) if cursor is not None else None
+        beyond = read_cursor("after", cursor, normalise) if cursor is not None else None
         page = await reading.symbols.page(query, page_size("first", given(first, 100)), beyond)
         return SymbolConnection.from_domain(page, reading, cursor)
 
@@ -67,10 +67,7 @@ class Query:
         )
     )
     async def symbol(self, info: Info, ticker: str) -> Symbol | None:
-        try:
-            return await _symbol(info.context.reading, normalise(ticker))
-        except InvalidTicker:
-            return None
+        return await _symbol(info.context.reading, ticker)
 
     @strawberry.field(description="What the provider has by that ticker or name, best match first.")
     async def search_symbols(self, info: Info, text: str, first: int | None = 10) -> list[SymbolMatch]:
@@ -94,6 +91,9 @@ class Query:
         return await _symbol(info.context.reading, key) if kind == "Symbol" else None
 
 
-async def _symbol(reading: Reading, ticker: str) -> Symbol | None:
-    found = await reading.symbols.get(ticker)
+async def _symbol(reading: Reading, text: str) -> Symbol | None:
+    try:
+        found = await reading.symbols.get(normalise(text))
+    except InvalidTicker:
+        return None
     return Symbol.from_domain(found, reading) if found is not None else None

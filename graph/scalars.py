@@ -15,9 +15,12 @@ from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
 from domain.clock import parse_instant
+from domain.errors import InvalidArgument
 from domain.events import Position
 
 T = TypeVar("T")
+
+_WRONG = {"code": "BAD_USER_INPUT"}
 
 
 def _reader(read: Callable[[str], T], expected: str) -> Callable[[object], T]:
@@ -25,7 +28,7 @@ def _reader(read: Callable[[str], T], expected: str) -> Callable[[object], T]:
         try:
             return read(_text(value))
         except (ValueError, InvalidOperation, OverflowError):
-            raise GraphQLError(f"{str(value)[:80]!r} is not {expected}.", extensions={"code": "BAD_USER_INPUT"}) from None
+            raise GraphQLError(f"{str(value)[:80]!r} is not {expected}.", extensions=_WRONG) from None
 
     return parse
 
@@ -38,7 +41,7 @@ def _text(value: object) -> str:
 
 def _decimal(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise GraphQLError("A Decimal is sent as a string or an integer, never as a JSON float.")
+        raise GraphQLError("A Decimal is sent as a string or an integer, never as a JSON float.", extensions=_WRONG)
     return str(value)
 
 
@@ -106,3 +109,10 @@ def given(value: T | None, default: T) -> T:
 def optional(value: T | None) -> T | None:
     """The argument, or None where it was left out."""
     return None if value is strawberry.UNSET else value
+
+
+def storable(name: str, text: str | None) -> str | None:
+    """The text; raises InvalidArgument for what PostgreSQL cannot hold: NUL and lone surrogates."""
+    if text is not None and any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidArgument(name, "text without NUL and lone surrogates", ascii(text[:80]))
+    return text

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, date, datetime, time
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Table, and_, func, literal, select
@@ -15,8 +16,8 @@ from domain.ports import BarPage, BarQuery
 from persistence.tables import bars, corporate_actions, symbols
 from persistence.types import UtcDateTime
 
-_BAR_FIELDS = tuple(field.name for field in fields(Bar))
-_ACTION_FIELDS = tuple(field.name for field in fields(CorporateAction))
+_bar_values = itemgetter(*(field.name for field in fields(Bar)))
+_action_values = itemgetter(*(field.name for field in fields(CorporateAction)))
 _FIRST = datetime(1, 1, 2, tzinfo=UTC)
 _LAST = datetime(9999, 12, 30, tzinfo=UTC)
 
@@ -90,7 +91,7 @@ class SqlBarStore:
         )
         found: defaultdict[str, list[CorporateAction]] = defaultdict(list)
         for row in rows:
-            found[row.ticker].append(CorporateAction(**{name: getattr(row, name) for name in _ACTION_FIELDS}))
+            found[row.ticker].append(CorporateAction(*_action_values(row._mapping)))
         return found
 
 
@@ -117,4 +118,4 @@ def _page(found: list[Bar], query: BarQuery) -> BarPage:
 
 
 def _bar(row: Row[Any]) -> Bar:
-    return Bar(**{name: getattr(row, name) for name in _BAR_FIELDS})
+    return Bar(*_bar_values(row._mapping))

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.engine import make_url
 
-from domain.errors import SlowSubscriber
+from domain.errors import CursorExpired, Refusal, SlowSubscriber
 from domain.events import LoggedChange, Position
 from persistence.event_log import CHANNEL
 from persistence.unit_of_work import SqlDatabase
@@ -38,19 +38,31 @@ class SqlEventFeed:
         self._wake.set()
 
     async def run(self) -> None:
-        """Follows the log for ever."""
-        if self._position is None:
-            self._position = await self._head()
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._wake.wait()
-            self._wake.clear()
-            self._position = await self._deliver(self._position)
+        """Follows the log for ever, after a failure from where it was."""
+        position = await self._start()
+        try:
+            while True:
+                position = await self._deliver(position)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._wake.wait()
+                self._wake.clear()
+        except CursorExpired as error:
+            self._position = None
+            for follower in self._followers:
+                follower.lose(error)
+            raise
+
+    async def _start(self) -> Position:
+        """Where the log was when it was first looked at, here or by a follower: no buffer begins later than its follower."""
+        if (position := self._position) is None:
+            head = await self._head()
+            position = self._position = self._position or head
+        return position
 
     async def _deliver(self, position: Position) -> Position:
         while changes := await self._page(position):
-            position = changes[-1].position
+            position = self._position = changes[-1].position
             for follower in self._followers:
                 follower.offer(changes)
         return position
@@ -61,6 +73,7 @@ class SqlEventFeed:
         # Buffering starts first, then the log is read: an event is in one of the two, or in both, never in none.
         self._followers.add(follower)
         try:
+            await self._start()
             position = after if after is not None else await self._head()
             while changes := await self._page(position):
                 position = changes[-1].position
@@ -85,22 +98,26 @@ class _Follower:
     def __init__(self) -> None:
         self._buffer: deque[LoggedChange] = deque()
         self._filled = asyncio.Event()
-        self._is_lost = False
+        self._lost: Refusal | None = None
 
     def offer(self, changes: list[LoggedChange]) -> None:
         if len(self._buffer) + len(changes) > BUFFER:
-            self._is_lost = True
-            self._buffer.clear()
-        if not self._is_lost:
+            self.lose(SlowSubscriber(BUFFER))
+        if self._lost is None:
             self._buffer.extend(changes)
+            self._filled.set()
+
+    def lose(self, why: Refusal) -> None:
+        self._lost = why
+        self._buffer.clear()
         self._filled.set()
 
     async def changes(self) -> AsyncGenerator[LoggedChange, None]:
         while True:
             while self._buffer:
                 yield self._buffer.popleft()
-            if self._is_lost:
-                raise SlowSubscriber(BUFFER)
+            if self._lost is not None:
+                raise self._lost
             self._filled.clear()
             await self._filled.wait()
 
@@ -117,6 +134,7 @@ class Listener:
             "user": parts.username,
             "password": parts.password,
             "database": parts.database,
+            "ssl": parts.query.get("ssl"),
         }
         self._feed = feed
 

@@ -79,8 +79,10 @@ class SqlEventLog:
 
     async def prune(self, keep_days: int) -> int:
         recent = events.c.recorded_at >= real_time(-keep_days * 86_400)
+        # The end is read first: an event that commits in between is recent, and found.
+        end = (await self.head()).number
         oldest_kept = await self._connection.scalar(select(func.min(events.c.number)).where(recent))
-        first_kept = oldest_kept if oldest_kept is not None else (await self.head()).number + 1
+        first_kept = oldest_kept if oldest_kept is not None else end + 1
         pruned = await self._connection.execute(delete(events).where(events.c.number < first_kept))
         return pruned.rowcount
 

@@ -10,6 +10,10 @@ from persistence.engine import Engine
 from persistence.tables import event_log, market_clock
 from persistence.types import real_time
 
+_LOCK = select(event_log.c.id).with_for_update()
+"""One process at a time joins or changes the clock."""
+_LOCK = select(event_log.c.id).with_for_update()
+"""Who changes the clock, or looks whether to, does so alone."""
 _NEXT_GENERATION = update(event_log).values(clock_generation=event_log.c.clock_generation + 1)
 
 
@@ -26,6 +30,7 @@ async def join_clock(engine: Engine, given: datetime | None) -> SharedClock:
     """The clock of this database's processes. The first to be `given` an instant records it with the real time; one with the
     same or none follows; another one replaces it."""
     async with engine.write() as connection:
+        await connection.execute(_LOCK)
         recorded = await connection.scalar(select(market_clock.c.market_at))
         if given is not None and given != recorded:
             await connection.execute(delete(market_clock))
@@ -42,6 +47,7 @@ async def join_clock(engine: Engine, given: datetime | None) -> SharedClock:
 async def forget_clock(engine: Engine) -> bool:
     """Back to real time. False when no clock was recorded."""
     async with engine.write() as connection:
+        await connection.execute(_LOCK)
         is_forgotten = (await connection.execute(delete(market_clock))).rowcount > 0
         if is_forgotten:
             await connection.execute(_NEXT_GENERATION)

@@ -1,6 +1,7 @@
 """HTTP and WebSocket: what answers under which path."""
 
 import asyncio
+import json
 import logging
 from typing import Any
 
@@ -35,7 +36,10 @@ class GraphQLApp(GraphQL[Context, None]):
 
     def encode_json(self, data: object) -> str:
         # Text: a bytes answer would go out as a binary frame, which the protocol does not know.
-        return orjson.dumps(data).decode()
+        try:
+            return orjson.dumps(data).decode()
+        except TypeError:  # a lone surrogate, echoed from a request that had it escaped
+            return json.dumps(data)
 
 
 def create_app(container: Container) -> Starlette:

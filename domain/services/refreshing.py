@@ -164,6 +164,7 @@ class Refreshing:
         lapsed = await unit.leases.end_lapsed(ticker)
         for refresh in lapsed:
             await unit.symbols.note_attempt(refresh.ticker, self._clock.now(), AttemptOutcome.FAILED)
+        for refresh in lapsed:  # the event log last: who holds it must not wait for a symbol
             detail = "the process that refreshed it died"
             await unit.events.append(self._event(SymbolChangeKind.REFRESH_FAILED, refresh.ticker, detail))
         return lapsed

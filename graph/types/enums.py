@@ -11,5 +11,15 @@ from domain.tickers import AssetClass
 
 __all__ = ["AssetClass", "Direction", "Interval", "LevelKind", "StalenessReason", "SymbolChangeKind", "SymbolStatus"]
 
+_MEANINGS = {
+    SymbolStatus.ONBOARDING: "Being onboarded: known, not yet usable by analytics.",
+    SymbolStatus.SUSPECT: "Repeated provider failures while the provider itself is healthy. History is kept.",
+    SymbolStatus.RETIRED: "Removed. History is kept; adding it again revives it.",
+}
+
 for _enum in (AssetClass, Direction, Interval, LevelKind, StalenessReason, SymbolChangeKind, SymbolStatus):
     strawberry.enum(_enum)
+
+# The domain's enums cannot carry them: its members are plain values.
+for _value in SymbolStatus.__strawberry_definition__.values:  # type: ignore[attr-defined]
+    _value.description = _MEANINGS.get(SymbolStatus(_value.value))

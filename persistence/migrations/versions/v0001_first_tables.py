@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.Column("log_id", sa.String(), nullable=False),
         sa.Column("last_number", sa.BigInteger(), nullable=False),
         sa.Column("clock_generation", sa.Integer(), nullable=False),
-        sa.CheckConstraint("id = 1", name="ck_event_log_one_row"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_event_log_one_row")),
         sa.PrimaryKeyConstraint("id", name="pk_event_log"),
     )
     op.create_table(
@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("market_at", UtcDateTime(), nullable=False),
         sa.Column("real_at", UtcDateTime(), nullable=False),
-        sa.CheckConstraint("id = 1", name="ck_market_clock_one_row"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_market_clock_one_row")),
         sa.PrimaryKeyConstraint("id", name="pk_market_clock"),
     )
     op.create_table(
@@ -47,8 +47,8 @@ def upgrade() -> None:
         sa.Column("as_of", UtcDateTime(), nullable=True),
         sa.Column("last_attempt_at", UtcDateTime(), nullable=True),
         sa.Column("last_outcome", sa.String(), nullable=True),
-        sa.CheckConstraint("level_count >= 0", name="ck_symbols_level_count"),
-        sa.CheckConstraint("version >= 1", name="ck_symbols_version"),
+        sa.CheckConstraint("level_count >= 0", name=op.f("ck_symbols_level_count")),
+        sa.CheckConstraint("version >= 1", name=op.f("ck_symbols_version")),
         sa.PrimaryKeyConstraint("ticker", name="pk_symbols"),
     )
     op.create_table(
@@ -102,7 +102,7 @@ def upgrade() -> None:
         sa.Column("strength", sa.Float(), nullable=False),
         sa.Column("touches", sa.Integer(), nullable=False),
         sa.Column("last_touched_at", UtcDateTime(), nullable=False),
-        sa.CheckConstraint("strength >= 0 AND strength <= 1", name="ck_price_levels_strength"),
+        sa.CheckConstraint("strength >= 0 AND strength <= 1", name=op.f("ck_price_levels_strength")),
         sa.ForeignKeyConstraint(["ticker"], ["symbols.ticker"], name="fk_price_levels_ticker"),
         sa.PrimaryKeyConstraint("ticker", "place", name="pk_price_levels"),
         sa.UniqueConstraint("ticker", "kind", "price", name="uq_price_levels_ticker_kind_price"),
