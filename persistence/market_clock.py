@@ -12,8 +12,6 @@ from persistence.types import real_time
 
 _LOCK = select(event_log.c.id).with_for_update()
 """One process at a time joins or changes the clock."""
-_LOCK = select(event_log.c.id).with_for_update()
-"""Who changes the clock, or looks whether to, does so alone."""
 _NEXT_GENERATION = update(event_log).values(clock_generation=event_log.c.clock_generation + 1)
 
 

@@ -20,7 +20,7 @@ from domain.symbols import Symbol, SymbolStatus
 from domain.tickers import AssetClass
 from persistence.tables import event_log, price_levels, symbols
 
-# A row's mapping and one itemgetter: four times as fast as its attributes one by one.
+# One itemgetter on a row's mapping: its attributes one by one take more than twice as long.
 _symbol_values = itemgetter(*(field.name for field in fields(Symbol)))
 _level_values = itemgetter(*(field.name for field in fields(PriceLevel)))
 
