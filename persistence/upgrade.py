@@ -1,16 +1,18 @@
 """Brings a database up to date: all of it or nothing, and once, however many processes start together."""
 
+import asyncio
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select
 
 from persistence.engine import Engine
 
 _ADVISORY_LOCK = 0x46524553  # "FRES"
+LOCK_POLL_SECONDS = 0.1
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -30,7 +32,9 @@ async def upgrade(engine: Engine) -> bool:
             return False
     async with engine.write() as connection:
         if engine.kind == "postgresql":
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+            # Tried again and again: a statement that waits for somebody's long migration would run into its time-out.
+            while not await connection.scalar(select(func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))):
+                await asyncio.sleep(LOCK_POLL_SECONDS)
         return await connection.run_sync(_upgrade)
 
 

@@ -65,7 +65,7 @@ class SampleProvider:
     async def _read(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.to_thread(work)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, csv.Error) as error:
             log.exception("the sample market in %s cannot be read", self._folder)
             raise ProviderUnavailable(self.name, detail="sent what cannot be read") from error
 
@@ -113,7 +113,7 @@ def listing(folder: Path) -> dict[str, tuple[Profile, str]]:
 
 def _rows(path: Path) -> Iterator[Row]:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        yield from csv.DictReader(file)
+        yield from csv.DictReader(file, restval="")
 
 
 def _profile(row: Row) -> Profile:
@@ -159,11 +159,20 @@ def _bar(ticker: str, interval: Interval, opens: datetime, closes: datetime, day
 
 
 def _actions(ticker: str, day: date, row: Row) -> Iterator[CorporateAction]:
-    split, dividend = Decimal(row["split"] or 1), Decimal(row["dividend"] or 0)
-    if split != 1:
-        yield CorporateAction(ticker, day, ActionKind.SPLIT, split, SampleProvider.name)
-    if dividend != 0:
-        yield CorporateAction(ticker, day, ActionKind.DIVIDEND, dividend, SampleProvider.name)
+    yield from _action(ticker, day, ActionKind.SPLIT, row["split"] or "1", nothing=1)
+    yield from _action(ticker, day, ActionKind.DIVIDEND, row["dividend"] or "0", nothing=0)
+
+
+def _action(ticker: str, day: date, kind: ActionKind, text: str, nothing: int) -> Iterator[CorporateAction]:
+    """The action; none for a value that says that nothing happened, or that cannot be."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or value < 0:
+        log.warning("%s: a %s of %s on %s is refused", ticker, kind.value, text, day)
+    elif value not in (0, nothing):
+        yield CorporateAction(ticker, day, kind, value, SampleProvider.name)
 
 
 _NO_MATCH = 4

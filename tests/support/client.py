@@ -1,6 +1,7 @@
 """Asking the schema without a network between."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from graph.context import Context, Services
@@ -43,8 +44,10 @@ class GraphClient:
 
     async def follow(self, query: str, **variables: Any) -> AsyncGenerator[Any, None]:
         """The results of a subscription."""
-        async for result in await schema.stream(query, variable_values=variables, context_value=Context(self.services)):
-            yield result
+        stream = await schema.stream(query, variable_values=variables, context_value=Context(self.services))
+        async with aclosing(stream):
+            async for result in stream:
+                yield result
 
 
 _SYMBOL = "symbol { ticker name assetClass status version lastUpdated asOf levelCount lastPrice isStale stalenessReason }"

@@ -1,0 +1,238 @@
+"""Bars and corporate actions in the store, the same on both databases."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain.bars import ActionKind, Bar, CorporateAction, Interval
+from domain.ports import BarPage, BarQuery
+from domain.symbols import Symbol
+from persistence.unit_of_work import SqlDatabase
+from tests.support.provider import daily_bar, profile
+
+DAY = timedelta(days=1)
+MONDAY = date(2026, 3, 2)
+LATER = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def days(ticker: str, count: int, first: date = MONDAY) -> list[Bar]:
+    return [daily_bar(ticker, first + n * DAY, f"{100 + n}") for n in range(count)]
+
+
+def minute_bar(ticker: str, at: datetime) -> Bar:
+    return replace(
+        daily_bar(ticker, at.date()), interval=Interval.ONE_MINUTE, open_time=at, close_time=at + timedelta(minutes=1)
+    )
+
+
+AAPL, MSFT, QQQ = days("AAPL", 10), days("MSFT", 3), days("QQQ", 1)
+
+
+@pytest.fixture
+async def stored(database: SqlDatabase) -> SqlDatabase:
+    """AAPL with ten days, MSFT with three, QQQ with one, SPY with none; and some minutes."""
+    async with database.write() as unit:
+        for ticker in ("AAPL", "MSFT", "QQQ", "SPY"):
+            await unit.symbols.add(Symbol.tracked(profile(ticker), None, None))
+        await unit.bars.upsert([*reversed(AAPL), *MSFT, *QQQ])
+        await unit.bars.upsert([minute_bar("AAPL", AAPL[0].open_time + timedelta(minutes=n)) for n in range(3)])
+    return database
+
+
+async def page(database: SqlDatabase, query: BarQuery, ticker: str = "AAPL") -> BarPage:
+    async with database.read() as unit:
+        return (await unit.bars.pages([ticker], query))[ticker]
+
+
+def daily(limit: int = 100, until: datetime = LATER, **rest: object) -> BarQuery:
+    return BarQuery(Interval.ONE_DAY, limit, until, **rest)  # type: ignore[arg-type]
+
+
+# ── upsert
+
+
+async def test_a_bar_comes_back_as_it_was_given(stored: SqlDatabase) -> None:
+    odd = Bar(
+        ticker="SPY",
+        interval=Interval.ONE_DAY,
+        open_time=AAPL[0].open_time,
+        close_time=AAPL[0].close_time,
+        open=Decimal("20614.449300000001"),
+        high=Decimal("12345678901234567890.5"),
+        low=Decimal("0.00000812"),
+        close=Decimal("1.10"),
+        volume=Decimal("0.123456789012345678"),
+        adjusted_to=date(2025, 12, 31),
+        source="somewhere",
+        is_final=False,
+        is_validated=True,
+    )
+    async with stored.write() as unit:
+        await unit.bars.upsert([odd])
+    (found,) = (await page(stored, daily(), "SPY")).bars
+    assert found == odd
+    for name in ("open", "high", "low", "close", "volume"):
+        assert format(getattr(found, name), "f") == format(getattr(odd, name), "f")
+
+
+async def test_changed_values_win_and_nothing_is_doubled(stored: SqlDatabase) -> None:
+    changed = replace(AAPL[4], close=Decimal("104.5"), volume=Decimal(7), adjusted_to=MONDAY, source="mended", is_final=False)
+    async with stored.write() as unit:
+        await unit.bars.upsert([changed, AAPL[5]])
+    assert (await page(stored, daily())).bars == [*AAPL[:4], changed, *AAPL[5:]]
+
+
+async def test_of_a_bar_given_twice_the_last_wins(stored: SqlDatabase) -> None:
+    first, last = daily_bar("SPY", MONDAY, "1"), daily_bar("SPY", MONDAY, "2")
+    async with stored.write() as unit:
+        await unit.bars.upsert([first, last])
+    assert (await page(stored, daily(), "SPY")).bars == [last]
+
+
+async def test_nothing_to_store_is_no_statement(stored: SqlDatabase, statements: list[str]) -> None:
+    async with stored.write() as unit:
+        await unit.bars.upsert([])
+        await unit.bars.upsert_actions([])
+    assert statements == []
+
+
+# ── what is held
+
+
+async def test_daily_since_a_date(stored: SqlDatabase) -> None:
+    async with stored.read() as unit:
+        assert await unit.bars.daily_since("AAPL", AAPL[7].day) == AAPL[7:]
+        assert await unit.bars.daily_since("AAPL", date(2020, 1, 1)) == AAPL
+        assert await unit.bars.daily_since("AAPL", AAPL[-1].day + DAY) == []
+        assert await unit.bars.daily_since("SPY", MONDAY) == []
+
+
+async def test_a_day_that_opens_on_the_eve_is_of_its_date(stored: SqlDatabase) -> None:
+    opens = datetime(2026, 3, 1, 23, tzinfo=UTC)
+    sydney = replace(daily_bar("SPY", MONDAY), open_time=opens, close_time=opens + timedelta(hours=6))
+    async with stored.write() as unit:
+        await unit.bars.upsert([sydney])
+        assert await unit.bars.daily_since("SPY", MONDAY) == [sydney]
+        assert await unit.bars.daily_since("SPY", MONDAY + DAY) == []
+
+
+async def test_the_newest_daily_bar(stored: SqlDatabase) -> None:
+    async with stored.write() as unit:
+        await unit.bars.upsert([minute_bar("AAPL", AAPL[-1].close_time + DAY)])
+        assert await unit.bars.newest_daily("AAPL") == AAPL[-1]
+        assert await unit.bars.newest_daily("SPY") is None
+
+
+# ── pages
+
+
+@pytest.mark.parametrize(
+    ("query", "expected", "has_more"),
+    [
+        (daily(), AAPL, False),
+        (daily(10), AAPL, False),
+        (daily(9), AAPL[:9], True),
+        (daily(9, newest=True), AAPL[1:], True),
+        (daily(10, newest=True), AAPL, False),
+        (daily(1, newest=True), AAPL[-1:], True),
+        (daily(start=AAPL[3].open_time, end=AAPL[6].open_time), AAPL[3:6], False),
+        (daily(2, start=AAPL[3].open_time, end=AAPL[6].open_time), AAPL[3:5], True),
+        (daily(2, start=AAPL[3].open_time, end=AAPL[6].open_time, newest=True), AAPL[4:6], True),
+        (daily(after=AAPL[6].open_time), AAPL[7:], False),
+        (daily(3, after=AAPL[6].open_time), AAPL[7:], False),
+        (daily(3, before=AAPL[6].open_time, newest=True), AAPL[3:6], True),
+        (daily(before=AAPL[1].open_time), AAPL[:1], False),
+        (daily(after=AAPL[9].open_time), [], False),
+        (daily(until=AAPL[4].close_time), AAPL[:5], False),
+        (daily(until=AAPL[4].close_time - timedelta(microseconds=1)), AAPL[:4], False),
+        (daily(2, until=AAPL[4].close_time, newest=True), AAPL[3:5], True),
+        (daily(5, until=AAPL[4].close_time), AAPL[:5], False),
+        (daily(start=AAPL[6].open_time, end=AAPL[3].open_time), [], False),
+    ],
+)
+async def test_a_page(stored: SqlDatabase, query: BarQuery, expected: list[Bar], has_more: bool) -> None:
+    assert await page(stored, query) == BarPage(expected, has_more)
+
+
+async def test_the_minutes_are_of_their_own(stored: SqlDatabase) -> None:
+    found = await page(stored, BarQuery(Interval.ONE_MINUTE, 2, LATER, newest=True))
+    assert [bar.open_time - AAPL[0].open_time for bar in found.bars] == [timedelta(minutes=1), timedelta(minutes=2)]
+    assert found.has_more
+
+
+@pytest.mark.parametrize("newest", [False, True])
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 10, 11])
+async def test_each_ticker_has_a_page_of_its_own_length(stored: SqlDatabase, limit: int, newest: bool) -> None:
+    held = {"AAPL": AAPL, "MSFT": MSFT, "QQQ": QQQ, "SPY": [], "UNKNOWN": []}
+    async with stored.read() as unit:
+        found = await unit.bars.pages(list(held), daily(limit, newest=newest))
+    assert found == {
+        ticker: BarPage(bars[-limit:] if newest else bars[:limit], len(bars) > limit) for ticker, bars in held.items()
+    }
+
+
+async def test_one_statement_however_many_tickers(stored: SqlDatabase, statements: list[str]) -> None:
+    async with stored.read() as unit:
+        for tickers in (["AAPL"], ["AAPL", "MSFT", "QQQ", "SPY"]):
+            statements.clear()
+            await unit.bars.pages(tickers, daily(3, newest=True))
+            assert len(statements) == 1
+            await unit.bars.actions(tickers)
+            assert len(statements) == 2
+
+
+_instants = st.none() | st.integers(-1, 11).map(lambda n: AAPL[0].open_time + n * DAY)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    limit=st.integers(1, 12),
+    until=st.integers(-1, 12).map(lambda n: AAPL[0].open_time + n * DAY),
+    newest=st.booleans(),
+    start=_instants,
+    end=_instants,
+    after=_instants,
+    before=_instants,
+)
+async def test_a_page_is_what_a_list_would_give(
+    stored: SqlDatabase,
+    limit: int,
+    until: datetime,
+    newest: bool,
+    start: datetime | None,
+    end: datetime | None,
+    after: datetime | None,
+    before: datetime | None,
+) -> None:
+    query = BarQuery(Interval.ONE_DAY, limit, until, newest, start, end, after, before)
+    wanted = [
+        bar
+        for bar in AAPL
+        if bar.close_time <= until
+        and (start is None or bar.open_time >= start)
+        and (end is None or bar.open_time < end)
+        and (after is None or bar.open_time > after)
+        and (before is None or bar.open_time < before)
+    ]
+    assert await page(stored, query) == BarPage(wanted[-limit:] if newest else wanted[:limit], len(wanted) > limit)
+
+
+# ── actions
+
+
+async def test_actions_come_oldest_first_and_are_replaced(stored: SqlDatabase) -> None:
+    split = CorporateAction("AAPL", MONDAY + DAY, ActionKind.SPLIT, Decimal("0.1"), "stub")
+    dividend = CorporateAction("AAPL", MONDAY + DAY, ActionKind.DIVIDEND, Decimal("0.00000812"), "stub")
+    older = CorporateAction("AAPL", MONDAY, ActionKind.SPLIT, Decimal(3), "stub")
+    mended = replace(split, value=Decimal(10), source="mended")
+    async with stored.write() as unit:
+        await unit.bars.upsert_actions([split, dividend])
+        await unit.bars.upsert_actions([mended, older])
+        found = await unit.bars.actions(["AAPL", "MSFT"])
+    assert found["AAPL"][0] == older
+    assert sorted(found["AAPL"][1:], key=lambda action: action.kind.value) == [dividend, mended]
+    assert "MSFT" not in found

@@ -1,0 +1,394 @@
+"""The symbol store and what the tables themselves refuse, the same on both databases."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import insert, text, update
+from sqlalchemy.exc import IntegrityError
+
+from domain.errors import SymbolNotFound, VersionConflict
+from domain.events import Position, SymbolChanged, SymbolChangeKind
+from domain.levels import Direction, LevelKind, PriceLevel
+from domain.ports import SymbolPage, SymbolQuery
+from domain.staleness import AttemptOutcome
+from domain.symbols import Symbol, SymbolStatus
+from domain.tickers import AssetClass
+from persistence.engine import Engine
+from persistence.symbol_store import SqlSymbolStore
+from persistence.tables import price_levels, symbols
+from persistence.unit_of_work import SqlDatabase
+from tests.support.clock import EVENING
+from tests.support.mutants import mutated
+from tests.support.provider import profile
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+def tracked(ticker: str = "AAPL", asset_class: AssetClass = AssetClass.STOCK) -> Symbol:
+    return Symbol.tracked(profile(ticker, asset_class), None, None)
+
+
+def level(price: str, strength: float = 0.5, kind: LevelKind = LevelKind.SUPPORT) -> PriceLevel:
+    return PriceLevel(kind, Decimal(price), None, strength, 2, EVENING)
+
+
+async def add(database: SqlDatabase, *given: Symbol) -> None:
+    async with database.write() as unit:
+        for symbol in given:
+            assert await unit.symbols.add(symbol)
+
+
+async def get(database: SqlDatabase, ticker: str = "AAPL") -> Symbol:
+    async with database.read() as unit:
+        found = await unit.symbols.get(ticker)
+    assert found is not None
+    return found
+
+
+async def page(database: SqlDatabase, query: SymbolQuery, first: int = 100, after: str | None = None) -> SymbolPage:
+    async with database.read() as unit:
+        return await unit.symbols.page(query, first, after)
+
+
+async def tickers(database: SqlDatabase, query: SymbolQuery) -> list[str]:
+    return [symbol.ticker for symbol in (await page(database, query)).symbols]
+
+
+# ── add, get, save
+
+
+async def test_a_symbol_comes_back_as_it_was_added(database: SqlDatabase) -> None:
+    everything = Symbol(
+        ticker="BRK-B",
+        name="Bärkshire „Häthaway“ 伯克希尔",
+        asset_class=AssetClass.STOCK,
+        exchange="XNYS",
+        currency="USD",
+        status=SymbolStatus.SUSPECT,
+        direction=Direction.BEARISH,
+        version=7,
+        level_count=12,
+        last_price=Decimal("20614.449300000001"),
+        last_updated=EVENING + MICROSECOND,
+        as_of=EVENING,
+        last_attempt_at=EVENING + timedelta(hours=1),
+        last_outcome=AttemptOutcome.RATE_LIMITED,
+    )
+    await add(database, everything)
+    assert await get(database, "BRK-B") == everything
+
+
+async def test_an_unknown_symbol_is_none(database: SqlDatabase) -> None:
+    async with database.write() as unit:
+        assert await unit.symbols.get("AAPL") is None
+        assert await unit.symbols.lock("AAPL") is None
+
+
+async def test_adding_a_second_time_overwrites_nothing(database: SqlDatabase) -> None:
+    first = replace(tracked(), name="first", version=3)
+    await add(database, first)
+    async with database.write() as unit:
+        assert not await unit.symbols.add(replace(tracked(), name="second"))
+    assert await get(database) == first
+
+
+async def test_of_many_that_add_at_once_one_does(database: SqlDatabase) -> None:
+    async def try_to(name: str) -> bool:
+        async with database.write() as unit:
+            return await unit.symbols.add(replace(tracked(), name=name))
+
+    added = await asyncio.gather(*(try_to(f"{n}") for n in range(8)))
+    assert sum(added) == 1
+    assert (await get(database)).name == f"{added.index(True)}"
+
+
+async def test_save_swaps_when_the_version_is_the_expected_one(database: SqlDatabase) -> None:
+    await add(database, tracked())
+    changed = replace(tracked(), name="new", version=2, as_of=EVENING)
+    async with database.write() as unit:
+        await unit.symbols.save(changed, 1)
+    assert await get(database) == changed
+
+
+@pytest.mark.parametrize("expected", [1, 4])
+async def test_save_refuses_another_version_and_says_which_is_current(database: SqlDatabase, expected: int) -> None:
+    stored = replace(tracked(), version=3)
+    await add(database, stored)
+    with pytest.raises(VersionConflict) as refused:
+        async with database.write() as unit:
+            await unit.symbols.save(replace(stored, name="new", version=expected + 1), expected)
+    assert (refused.value.expected, refused.value.current) == (expected, 3)
+    assert await get(database) == stored
+
+
+async def test_save_of_an_unknown_symbol(database: SqlDatabase) -> None:
+    with pytest.raises(SymbolNotFound):
+        async with database.write() as unit:
+            await unit.symbols.save(tracked(), 1)
+
+
+async def writers_that_won(database: SqlDatabase) -> int:
+    """Of eight that read version 1 at the same time and then save, how many were let through."""
+    await add(database, tracked())
+    all_have_read = asyncio.Barrier(8)
+
+    async def change(name: str) -> bool:
+        async with database.read() as unit:
+            read = await unit.symbols.get("AAPL")
+        assert read is not None
+        await all_have_read.wait()
+        try:
+            async with database.write() as unit:
+                await unit.symbols.save(replace(read, name=name, version=read.version + 1), read.version)
+        except VersionConflict:
+            return False
+        return True
+
+    return sum(await asyncio.gather(*(change(f"{n}") for n in range(8))))
+
+
+async def test_of_many_that_save_the_same_version_one_does(database: SqlDatabase) -> None:
+    assert await writers_that_won(database) == 1
+    assert (await get(database)).version == 2
+
+
+async def test_without_the_versions_predicate_updates_would_be_lost(database: SqlDatabase) -> None:
+    with mutated(SqlSymbolStore.save, (", symbols.c.version == expected_version", "")):
+        assert await writers_that_won(database) == 8
+
+
+async def test_a_locked_symbol_is_written_by_nobody_else(database: SqlDatabase, database_url: str) -> None:
+    await add(database, tracked())
+    elsewhere = Engine(database_url)
+    other = SqlDatabase(elsewhere, clock_generation=0)
+
+    async def change() -> None:
+        async with other.write() as unit:
+            found = await unit.symbols.lock("AAPL")
+            assert found is not None
+            await unit.symbols.save(replace(found, name=f"{found.name} then theirs", version=found.version + 1), found.version)
+
+    try:
+        async with database.write() as unit:
+            mine = await unit.symbols.lock("AAPL")
+            assert mine is not None
+            waiting = asyncio.create_task(change())
+            await asyncio.sleep(0.2)
+            assert not waiting.done()
+            await unit.symbols.save(replace(mine, name="mine", version=2), 1)
+        await waiting
+    finally:
+        await elsewhere.close()
+    found = await get(database)
+    assert (found.name, found.version) == ("mine then theirs", 3)
+
+
+async def test_a_block_that_raises_leaves_nothing_behind(database: SqlDatabase) -> None:
+    with suppress(ZeroDivisionError):
+        async with database.write() as unit:
+            await unit.symbols.add(tracked())
+            await unit.symbols.replace_levels("AAPL", [level("100")])
+            await unit.events.append(SymbolChanged(SymbolChangeKind.ADDED, "AAPL", EVENING))
+            raise ZeroDivisionError
+    async with database.read() as unit:
+        assert await unit.symbols.get("AAPL") is None
+        assert await unit.symbols.levels(["AAPL"]) == {}
+        assert (await unit.events.head()).number == 0
+
+
+async def test_noting_an_attempt_leaves_the_rest_alone(database: SqlDatabase) -> None:
+    stored = replace(tracked(), version=3, last_updated=EVENING, level_count=2)
+    await add(database, stored, tracked("MSFT"))
+    later = EVENING + timedelta(hours=1)
+    async with database.write() as unit:
+        await unit.symbols.note_attempt("AAPL", later, AttemptOutcome.EMPTY)
+    assert await get(database) == replace(stored, last_attempt_at=later, last_outcome=AttemptOutcome.EMPTY)
+    assert await get(database, "MSFT") == tracked("MSFT")
+
+
+async def test_tracked_are_those_that_are_not_retired(database: SqlDatabase) -> None:
+    await add(
+        database,
+        tracked("AAPL"),
+        replace(tracked("MSFT"), status=SymbolStatus.RETIRED),
+        replace(tracked("NVDA"), status=SymbolStatus.SUSPECT),
+        replace(tracked("TSLA"), status=SymbolStatus.ONBOARDING),
+    )
+    async with database.read() as unit:
+        assert await unit.symbols.tracked(["AAPL", "MSFT", "NVDA", "TSLA", "QQQ"]) == {"AAPL", "NVDA", "TSLA"}
+        assert await unit.symbols.tracked(ticker for ticker in ("AAPL",)) == {"AAPL"}
+        assert await unit.symbols.tracked([]) == set()
+
+
+async def test_listings_are_told_once_each_the_retired_too(database: SqlDatabase) -> None:
+    await add(
+        database,
+        tracked("AAPL"),
+        tracked("MSFT"),
+        tracked("BTC-USD", AssetClass.CRYPTO),
+        replace(tracked("SHEL.L"), exchange="XLON", status=SymbolStatus.RETIRED),
+    )
+    async with database.read() as unit:
+        assert await unit.symbols.listings() == {
+            (AssetClass.STOCK, "XNAS"),
+            (AssetClass.CRYPTO, None),
+            (AssetClass.STOCK, "XLON"),
+        }
+
+
+# ── pages
+
+
+async def test_the_retired_are_only_there_when_asked_for(database: SqlDatabase) -> None:
+    await add(database, tracked("AAPL"), replace(tracked("MSFT"), status=SymbolStatus.RETIRED))
+    assert await tickers(database, SymbolQuery()) == ["AAPL"]
+    assert await tickers(database, SymbolQuery(status=SymbolStatus.RETIRED)) == ["MSFT"]
+    assert await tickers(database, SymbolQuery(tickers=["MSFT"])) == []
+
+
+async def test_filters_narrow_together(database: SqlDatabase) -> None:
+    await add(
+        database,
+        tracked("AAPL"),
+        tracked("SPY", AssetClass.ETF),
+        replace(tracked("QQQ", AssetClass.ETF), status=SymbolStatus.SUSPECT),
+        tracked("BTC-USD", AssetClass.CRYPTO),
+    )
+    assert await tickers(database, SymbolQuery(asset_class=AssetClass.ETF)) == ["QQQ", "SPY"]
+    assert await tickers(database, SymbolQuery(asset_class=AssetClass.ETF, status=SymbolStatus.SUSPECT)) == ["QQQ"]
+    assert await tickers(database, SymbolQuery(tickers=["SPY", "AAPL", "unknown"])) == ["AAPL", "SPY"]
+    assert await tickers(database, SymbolQuery(tickers=["AAPL"], asset_class=AssetClass.ETF)) == []
+    assert await tickers(database, SymbolQuery(tickers=[])) == []
+
+
+async def test_exactly_at_the_dividing_instant_is_fresh(database: SqlDatabase) -> None:
+    await add(
+        database,
+        replace(tracked("AT"), last_updated=EVENING),
+        replace(tracked("BEFORE"), last_updated=EVENING - MICROSECOND),
+        replace(tracked("LATER"), last_updated=EVENING + MICROSECOND),
+        tracked("NEVER"),
+    )
+    assert await tickers(database, SymbolQuery(is_stale=True, updated_before=EVENING)) == ["BEFORE", "NEVER"]
+    assert await tickers(database, SymbolQuery(is_stale=False, updated_before=EVENING)) == ["AT", "LATER"]
+
+
+BYTE_ORDERED = ["A", "AA", "AAPL", "B", "BRK-A", "BRK-B", "BRK.A", "BRKA", "EUR/USD", "EURA", "Z", "^GSPC", "a", "aapl", "É"]
+
+
+async def test_the_order_is_that_of_the_bytes(database: SqlDatabase) -> None:
+    assert sorted(BYTE_ORDERED, key=str.encode) == BYTE_ORDERED
+    await add(database, *map(tracked, reversed(BYTE_ORDERED)))
+    assert await tickers(database, SymbolQuery()) == BYTE_ORDERED
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, len(BYTE_ORDERED) - 1, len(BYTE_ORDERED)])
+async def test_pages_put_together_are_the_whole(database: SqlDatabase, size: int) -> None:
+    await add(database, *map(tracked, BYTE_ORDERED))
+    seen: list[str] = []
+    while True:
+        found = await page(database, SymbolQuery(), size, seen[-1] if seen else None)
+        assert found.total == len(BYTE_ORDERED)
+        seen += [symbol.ticker for symbol in found.symbols]
+        assert found.has_next == (len(seen) < len(BYTE_ORDERED))
+        if not found.has_next:
+            break
+        assert len(found.symbols) == size
+    assert seen == BYTE_ORDERED
+
+
+async def test_a_page_behind_the_last_is_empty(database: SqlDatabase) -> None:
+    await add(database, tracked())
+    found = await page(database, SymbolQuery(), after="AAPL")
+    assert (found.symbols, found.has_next, found.total) == ([], False, 1)
+
+
+async def test_a_page_tells_where_to_follow_from(database: SqlDatabase) -> None:
+    await add(database, tracked())
+    before = (await page(database, SymbolQuery())).position
+    async with database.write() as unit:
+        await unit.events.append(SymbolChanged(SymbolChangeKind.ADDED, "AAPL", EVENING))
+    assert (await page(database, SymbolQuery())).position == Position(before.log_id, 1)
+    assert before.number == 0
+
+
+# ── levels
+
+
+async def test_levels_are_replaced_and_come_strongest_first(database: SqlDatabase) -> None:
+    await add(database, tracked(), tracked("MSFT"))
+    zone = PriceLevel(LevelKind.RESISTANCE, Decimal("0.00000812"), Decimal("0.00000900"), 0.9, 3, EVENING)
+    async with database.write() as unit:
+        await unit.symbols.replace_levels("AAPL", [level("90", 0.1), level("91", 0.2)])
+        await unit.symbols.replace_levels("MSFT", [level("400")])
+        await unit.symbols.replace_levels("AAPL", [level("100", 0.25), zone, level("99", 0.25)])
+    async with database.read() as unit:
+        found = await unit.symbols.levels(["AAPL", "MSFT", "QQQ"])
+    assert found == {"AAPL": [zone, level("99", 0.25), level("100", 0.25)], "MSFT": [level("400")]}
+    async with database.write() as unit:
+        await unit.symbols.replace_levels("AAPL", [])
+        assert await unit.symbols.levels(["AAPL", "MSFT"]) == {"MSFT": [level("400")]}
+
+
+async def test_a_level_is_never_there_twice(database: SqlDatabase) -> None:
+    await add(database, tracked())
+    with pytest.raises(IntegrityError):
+        async with database.write() as unit:
+            await unit.symbols.replace_levels("AAPL", [level("100", 0.3), level("100", 0.4)])
+
+
+async def test_two_that_replace_levels_at_once_leave_one_set(database: SqlDatabase) -> None:
+    await add(database, tracked())
+
+    async def replace_by(price: int) -> None:
+        async with database.write() as unit:
+            await unit.symbols.lock("AAPL")
+            await unit.symbols.replace_levels("AAPL", [level(f"{price}"), level(f"{price + 1}", 0.4)])
+
+    await asyncio.gather(*(replace_by(price) for price in range(100, 120, 2)))
+    async with database.read() as unit:
+        found = (await unit.symbols.levels(["AAPL"]))["AAPL"]
+    assert len(found) == 2
+    assert found[1].price == found[0].price + 1
+
+
+# ── what the tables refuse by themselves
+
+
+@pytest.mark.parametrize("wrong", [{"version": 0}, {"level_count": -1}])
+async def test_a_symbol_that_cannot_be(engine: Engine, database: SqlDatabase, wrong: dict[str, int]) -> None:
+    await add(database, tracked())
+    with pytest.raises(IntegrityError):
+        async with engine.write() as connection:
+            await connection.execute(update(symbols).values(wrong))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE price_levels SET strength = 1.01",
+        "UPDATE price_levels SET strength = -0.01",
+        "UPDATE symbols SET ticker = 'MSFT'",
+        "DELETE FROM symbols",
+        "INSERT INTO event_log SELECT 2, log_id, last_number, clock_generation FROM event_log",
+        "INSERT INTO event_log SELECT * FROM event_log",
+    ],
+)
+async def test_rows_that_cannot_be(engine: Engine, database: SqlDatabase, statement: str) -> None:
+    await add(database, tracked())
+    async with database.write() as unit:
+        await unit.symbols.replace_levels("AAPL", [level("100")])
+    with pytest.raises(IntegrityError):
+        async with engine.write() as connection:
+            await connection.execute(text(statement))
+
+
+async def test_levels_of_nothing_are_refused(engine: Engine) -> None:
+    row = {"ticker": "AAPL", "place": 0, "kind": LevelKind.SUPPORT, "price": Decimal(1), "strength": 0.5, "touches": 1}
+    with pytest.raises(IntegrityError):
+        async with engine.write() as connection:
+            await connection.execute(insert(price_levels).values(**row, last_touched_at=EVENING))

@@ -1,0 +1,187 @@
+"""Guards taken out: what a race test must notice.
+
+A mutant is one exact piece of a module's source with another in its place. `in_force` runs this process on mutants by their
+names, and so does runner.py a process of its own; `mutated` changes one function at hand.
+"""
+
+import ast
+import importlib
+import inspect
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    module: str
+    source: str
+    instead: str
+
+    def applied_to(self, text: str) -> str:
+        assert text.count(self.source) == 1, f"{self.module} must have this once: {self.source}"
+        return text.replace(self.source, self.instead)
+
+
+_LEASES = "persistence.refresh_leases"
+_SYMBOLS = "persistence.symbol_store"
+_REFRESHING = "domain.services.refreshing"
+_DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
+
+MUTANTS = {
+    # ── guards out
+    "lease taken from its holder": Mutant(
+        _LEASES,
+        'on_conflict_do_nothing(index_elements=["ticker"])',
+        'on_conflict_do_update(index_elements=["ticker"], set_={"token": token})',
+    ),
+    "lease not needed to write": Mutant(
+        _REFRESHING, "if not await unit.leases.release(ticker, attempt.token):", "if not ticker:"
+    ),
+    "any token releases": Mutant(
+        _LEASES, "refresh_leases.c.ticker == ticker, refresh_leases.c.token == token", "refresh_leases.c.ticker == ticker"
+    ),
+    "any version saved": Mutant(
+        _SYMBOLS,
+        "symbols.c.ticker == symbol.ticker, symbols.c.version == expected_version",
+        "symbols.c.ticker == symbol.ticker",
+    ),
+    "row not locked": Mutant(
+        _SYMBOLS, "where(symbols.c.ticker == ticker).with_for_update()", "where(symbols.c.ticker == ticker)"
+    ),
+    "writes begin as reads": Mutant("persistence.engine", '"BEGIN IMMEDIATE" if writes else "BEGIN"', '"BEGIN"'),
+    "lapsed leases stay": Mutant(
+        _LEASES, "delete(refresh_leases).where(~_alive).returning(refresh_leases)", "select(refresh_leases).where(~_alive)"
+    ),
+    "lapsed leases are nobody's work": Mutant("web.container", "SWEEP_SECONDS = 3\n", "SWEEP_SECONDS = 3600\n"),
+    "lease on market time": Mutant(
+        _LEASES, "real_time(LEASE_SECONDS)", "refresh.started_at + __import__('datetime').timedelta(seconds=LEASE_SECONDS)"
+    ),
+    "any clock may write": Mutant(
+        "persistence.event_log", ".where(event_log.c.clock_generation == self._clock_generation)", ""
+    ),
+    "clock joined unlocked": Mutant(
+        "persistence.market_clock",
+        "        await connection.execute(_LOCK)\n        recorded = ",
+        "        recorded = ",
+    ),
+    "clock not watched": Mutant("web.container", "CLOCK_WATCH_SECONDS = 1\n", "CLOCK_WATCH_SECONDS = 3600\n"),
+    "clock begins anew": Mutant("persistence.market_clock", "row.market_at + elapsed", "row.market_at"),
+    "signals as they come": Mutant("web.serving", "    _end_quietly_on_signals()\n", ""),
+    # ── other circumstances, in which the guards must hold all the same
+    "short lease": Mutant(_LEASES, "LEASE_SECONDS = 20\n", "LEASE_SECONDS = 3\n"),
+    "impatient with providers": Mutant("domain.services.asking", "PROVIDER_SECONDS = 8\n", "PROVIDER_SECONDS = 1\n"),
+    "patient with providers": Mutant("domain.services.asking", "PROVIDER_SECONDS = 8\n", "PROVIDER_SECONDS = 60\n"),
+    "slow to join": Mutant(
+        "persistence.market_clock",
+        "        if given is not None and given != recorded:\n",
+        "        await __import__('asyncio').sleep(0.2)\n        if given is not None and given != recorded:\n",
+    ),
+    "slow to remove": Mutant(
+        "domain.services.symbols",
+        "            retired = symbol.retired(version)\n",
+        "            retired = symbol.retired(version)\n            await __import__('asyncio').sleep(0.3)\n",
+    ),
+    "dies with the bars written": Mutant(
+        _REFRESHING, "await unit.bars.upsert(changed)", f"await unit.bars.upsert(changed); {_DIE}"
+    ),
+    "dies with the bars committed": Mutant(
+        _REFRESHING,
+        "await unit.bars.upsert(changed)",
+        f"await unit.bars.upsert(changed); await unit.bars._connection.commit(); {_DIE}",
+    ),
+    "dies with the levels deleted": Mutant(
+        _SYMBOLS,
+        "delete(price_levels).where(price_levels.c.ticker == ticker))\n",
+        f"delete(price_levels).where(price_levels.c.ticker == ticker))\n        {_DIE}\n",
+    ),
+    "dies before the commit": Mutant(
+        _REFRESHING,
+        "await unit.events.append(self._event(SymbolChangeKind.REFRESHED, ticker))",
+        f"await unit.events.append(self._event(SymbolChangeKind.REFRESHED, ticker)); {_DIE}",
+    ),
+}
+
+
+@contextmanager
+def mutated(function: Any, *replacements: tuple[str, str]) -> Iterator[None]:
+    """The function, whoever holds it, runs with each (old, new) replaced in its source until the block ends. Every `old`
+    must stand there exactly once."""
+    source, original = dedent(inspect.getsource(function)), function.__code__
+    for old, new in replacements:
+        assert source.count(old) == 1, f"{function.__qualname__} must have this once: {old}"
+        source = source.replace(old, new)
+    namespace = dict(function.__globals__)
+    exec(compile(source, inspect.getfile(function), "exec"), namespace)
+    function.__code__ = namespace[function.__name__].__code__
+    try:
+        yield
+    finally:
+        function.__code__ = original
+
+
+@contextmanager
+def in_force(*names: str) -> Iterator[None]:
+    """Until the block ends, functions run the mutated source, whoever holds them, and a module's constants have its values.
+
+    What other modules have imported of the constants stays as it was."""
+    by_module: defaultdict[str, list[Mutant]] = defaultdict(list)
+    for name in names:
+        by_module[MUTANTS[name].module].append(MUTANTS[name])
+    with ExitStack() as undo:
+        for module, mutants in by_module.items():
+            for holder, attribute, value in _changes(importlib.import_module(module), mutants):
+                undo.callback(setattr, holder, attribute, getattr(holder, attribute))
+                setattr(holder, attribute, value)
+        yield
+
+
+Change = tuple[object, str, Any]
+
+
+def _changes(module: ModuleType, mutants: Sequence[Mutant]) -> list[Change]:
+    path = inspect.getfile(module)
+    text = Path(path).read_text("utf-8")
+    for mutant in mutants:
+        text = mutant.applied_to(text)
+    changes = [*_changed_functions(module, compile(text, path, "exec")), *_changed_constants(module, text)]
+    assert changes, f"nothing in {module.__name__} is changed"
+    return changes
+
+
+def _changed_functions(module: ModuleType, mutated_code: CodeType) -> Iterator[Change]:
+    codes = dict(_codes(mutated_code))
+    for function in _functions(module):
+        code = codes[function.__code__.co_qualname]
+        if code != function.__code__:
+            yield function, "__code__", code
+
+
+def _changed_constants(module: ModuleType, text: str) -> Iterator[Change]:
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and getattr(module, target.id) != node.value.value:
+                    yield module, target.id, node.value.value
+
+
+def _codes(code: CodeType) -> Iterator[tuple[str, CodeType]]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant.co_qualname, constant
+            yield from _codes(constant)
+
+
+def _functions(module: ModuleType) -> Iterator[FunctionType]:
+    """The functions that the module's own source defines, at its top or in a class."""
+    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    members = [member for value in own if isinstance(value, type) for member in vars(value).values()]
+    for value in (*own, *members):
+        function: Any = inspect.unwrap(getattr(value, "fget", None) or getattr(value, "__func__", value))
+        if isinstance(function, FunctionType) and function.__code__.co_filename == inspect.getfile(module):
+            yield function

@@ -1,0 +1,83 @@
+"""What a database holds of one symbol, read past the service, and what must be true of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from domain.bars import Bar, CorporateAction, split_adjusted
+from domain.errors import RefreshInFlight
+from domain.events import LoggedChange, Position, SymbolChangeKind
+from domain.levels import PriceLevel, SymbolLevelExtractor
+from domain.symbols import Symbol
+from persistence.engine import Engine
+from persistence.unit_of_work import SqlDatabase
+
+ALL = 100_000
+ENDS = {SymbolChangeKind.REFRESHED, SymbolChangeKind.REFRESH_FAILED}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """`changes` are the whole log's; the rest is of the symbol."""
+
+    symbol: Symbol
+    levels: Sequence[PriceLevel]
+    bars: Sequence[Bar]
+    actions: Sequence[CorporateAction]
+    refresh: RefreshInFlight | None
+    changes: Sequence[LoggedChange]
+
+    @property
+    def kinds(self) -> list[SymbolChangeKind]:
+        return [change.event.kind for change in self.changes if change.event.ticker == self.symbol.ticker]
+
+    @property
+    def is_numbered_without_gaps(self) -> bool:
+        return [change.position.number for change in self.changes] == list(range(1, len(self.changes) + 1))
+
+    @property
+    def is_refreshed_one_at_a_time(self) -> bool:
+        """Start and end take turns."""
+        refreshes = [kind for kind in self.kinds if kind is SymbolChangeKind.REFRESH_STARTED or kind in ENDS]
+        return all((kind in ENDS) == bool(place % 2) for place, kind in enumerate(refreshes))
+
+    @property
+    def is_whole(self) -> bool:
+        """The levels are one extraction, from the very bars that are stored, and the symbol speaks of these."""
+        if self.symbol.last_updated is None:
+            return not self.bars and not self.levels and self.symbol.version == 1
+        adjusted = split_adjusted(self.bars, self.actions, self.symbol.last_updated.date())
+        extraction = SymbolLevelExtractor().extract(adjusted)
+        return (
+            sorted(self.levels, key=_order) == sorted(extraction.levels, key=_order)
+            and len(self.levels) == self.symbol.level_count
+            and self.bars[-1].close_time == self.symbol.as_of
+            and adjusted[-1].close == self.symbol.last_price
+        )
+
+
+def _order(level: PriceLevel) -> tuple[object, ...]:
+    return level.kind.value, level.price
+
+
+async def stored(database_url: str, ticker: str) -> Stored:
+    engine = Engine(database_url)
+    try:
+        return await _read(SqlDatabase(engine, clock_generation=0), ticker)
+    finally:
+        await engine.close()
+
+
+async def _read(database: SqlDatabase, ticker: str) -> Stored:
+    async with database.read() as unit:
+        symbol = await unit.symbols.get(ticker)
+        assert symbol is not None
+        head = await unit.events.head()
+        return Stored(
+            symbol=symbol,
+            levels=(await unit.symbols.levels([ticker])).get(ticker, []),
+            bars=await unit.bars.daily_since(ticker, date.min + timedelta(days=1)),
+            actions=(await unit.bars.actions([ticker])).get(ticker, []),
+            refresh=(await unit.leases.in_flight([ticker])).get(ticker),
+            changes=await unit.events.after(Position(head.log_id, 0), ALL),
+        )
