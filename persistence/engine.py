@@ -1,6 +1,7 @@
 """Connections: how each of the two databases is opened, and what a transaction is on it."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
@@ -55,8 +56,21 @@ class Engine:
             async with connection.begin():
                 yield connection
 
+    async def reach(self) -> None:
+        """Raises OSError for a SQLite file that cannot be opened: aiosqlite would leave a thread behind that outlives the loop.
+        A server says by itself that it cannot be reached."""
+        if self.kind == "sqlite":
+            await asyncio.to_thread(_open_once, str(self._engine.url.database))
+
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def _open_once(path: str) -> None:
+    try:
+        sqlite3.connect(path).close()
+    except sqlite3.Error as error:
+        raise OSError(str(error)) from error
 
 
 def _postgresql(url: str) -> AsyncEngine:

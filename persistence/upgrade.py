@@ -33,7 +33,7 @@ async def upgrade(engine: Engine) -> bool:
     async with engine.write() as connection:
         if engine.kind == "postgresql":
             # Tried again and again: a statement that waits for somebody's long migration would run into its time-out.
-            while not await connection.scalar(select(func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))):
+            while not await connection.scalar(select(func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))):  # noqa: ASYNC110
                 await asyncio.sleep(LOCK_POLL_SECONDS)
         return await connection.run_sync(_upgrade)
 

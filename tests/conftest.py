@@ -132,9 +132,11 @@ def services(database: SqlDatabase, provider: StubProvider, clock: ManualClock) 
 
 
 @pytest.fixture
-async def feed(services: Services) -> AsyncIterator[SqlEventFeed]:
+async def feed(services: Services, database: SqlDatabase) -> AsyncIterator[SqlEventFeed]:
     """The event feed, running."""
     assert isinstance(services.feed, SqlEventFeed)
+    async with database.read():
+        pass  # a connection is there: one that is cancelled while it opens would outlive the test's event loop
     running = asyncio.create_task(services.feed.run())
     yield services.feed
     running.cancel()

@@ -62,6 +62,7 @@ async def open_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
     engine = Engine(settings.database_url)
     try:
         try:
+            await engine.reach()
             was_upgraded = await upgrade(engine)
         except (SQLAlchemyError, OSError) as error:
             log.debug("the database cannot be opened", exc_info=error)

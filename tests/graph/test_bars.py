@@ -138,6 +138,7 @@ async def test_the_pages_joined_are_the_whole(
     while has_more:
         found = await page(held, **within, **{size_name: size, cursor_name: cursor})
         joined = opens(found) + joined if is_backward else joined + opens(found)
+        assert len(joined) <= len(whole)
         cursor, has_more = found["pageInfo"][edge], found["pageInfo"][more]
     assert joined == whole
 

@@ -114,7 +114,7 @@ def test_a_scalar_never_fails_but_by_a_sentence(kind: object, text: str) -> None
 @on_sqlite
 async def test_a_wrong_scalar_is_told_to_the_client(graph: GraphClient) -> None:
     expected = "is not an ISO-8601 instant with an offset, such as 2025-06-13T20:00:00Z."
-    for wrong in ("2025-06-13T20:00:00", "2025-06-13", "now", "", 7):
+    for wrong in ("2025-06-13T20:00:00", "2025-06-13", "0001-01-01T00:00:00+23:00", "now", "", 7):
         code, message = await graph.refused(BARS, **{"from": wrong})
         assert code == "BAD_USER_INPUT"
         assert message == f"Variable '$from' has invalid value: {str(wrong)!r} {expected}"

@@ -57,6 +57,7 @@ async def test_the_pages_joined_are_the_whole(universe: GraphClient, size: int, 
         assert found["pageInfo"]["hasPreviousPage"] is (cursor is not None)
         assert len(found["nodes"]) <= size
         joined += tickers(found)
+        assert len(joined) <= len(whole)
         cursor, has_next = found["pageInfo"]["endCursor"], found["pageInfo"]["hasNextPage"]
     assert joined == whole
 

@@ -1,0 +1,96 @@
+"""One more symbol on a page costs no more statements, whatever is asked of it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from graphql import GraphQLObjectType, get_named_type, is_required_argument
+
+from domain.errors import RefreshInFlight
+from domain.levels import LevelKind, PriceLevel
+from domain.symbols import Symbol
+from domain.tickers import AssetClass
+from graph.schema import schema
+from persistence.unit_of_work import SqlDatabase
+from tests.support.client import GraphClient
+from tests.support.clock import EVENING
+from tests.support.provider import StubProvider, daily_bar, profile
+
+MANY = 60
+
+
+def every_field(kind: str, *above: str) -> str:
+    """A selection of all that a type has, however deep, but for what would lead back to where it came from."""
+    fields = []
+    definition = schema._schema.get_type(kind)
+    assert isinstance(definition, GraphQLObjectType)
+    for name, field in definition.fields.items():
+        inner = get_named_type(field.type)
+        if any(is_required_argument(argument) for argument in field.args.values()) or inner.name in above:
+            continue
+        below = f" {{ {every_field(inner.name, kind, *above)} }}" if isinstance(inner, GraphQLObjectType) else ""
+        fields.append(name + below)
+    return " ".join(fields)
+
+
+QUERY = f"query($first: Int) {{ symbols(first: $first) {{ {every_field('SymbolConnection')} }} }}"
+
+
+@pytest.fixture
+async def universe(graph: GraphClient, database: SqlDatabase) -> GraphClient:
+    """So many symbols, each with bars and levels, each being refreshed."""
+    async with database.write() as unit:
+        for ticker in (f"T{number:03}" for number in range(MANY)):
+            await unit.symbols.add(Symbol(ticker, None, AssetClass.STOCK, "XNAS", "USD"))
+            bar = daily_bar(ticker, EVENING.date() - timedelta(days=1))
+            level = PriceLevel(LevelKind.SUPPORT, bar.low, None, 0.5, 2, bar.close_time)
+            await unit.bars.upsert([bar])
+            await unit.symbols.replace_levels(ticker, [level])
+            await unit.leases.take(RefreshInFlight(ticker, EVENING, "api"), "token")
+    return graph
+
+
+async def sent_for(graph: GraphClient, statements: list[str], query: str, **variables: Any) -> tuple[dict[str, Any], int]:
+    statements.clear()
+    found = await graph(query, **variables)
+    return found, len(statements)
+
+
+async def test_a_page_of_any_size_sends_the_same_statements(universe: GraphClient, statements: list[str]) -> None:
+    counts = set()
+    for size in (1, 5, MANY):
+        found, count = await sent_for(universe, statements, QUERY, first=size)
+        nodes = found["symbols"]["nodes"]
+        assert len(nodes) == size
+        assert all(node["levels"] and node["refresh"] and node["bars"]["nodes"] for node in nodes)
+        counts.add(count)
+    assert len(counts) == 1, statements
+
+
+async def test_differing_arguments_do_not_depend_on_the_number_of_symbols(universe: GraphClient, statements: list[str]) -> None:
+    query = """query($first: Int) { symbols(first: $first) { nodes {
+        some: bars(last: 1) { nodes { close } } more: bars(last: 2) { nodes { close } } again: bars(last: 2) { nodes { open } }
+        supports: levels(kind: SUPPORT) { price } resistances: levels(kind: RESISTANCE) { price }
+    } } }"""
+    counts = {(await sent_for(universe, statements, query, first=size))[1] for size in (1, 5, MANY)}
+    assert len(counts) == 1, statements
+
+
+async def test_what_is_not_asked_for_is_not_read(universe: GraphClient, statements: list[str]) -> None:
+    async def count(fields: str) -> int:
+        return (await sent_for(universe, statements, f"{{ symbols {{ nodes {{ {fields} }} }} }}"))[1]
+
+    plain = await count("ticker isStale levelCount lastPrice freshUntil")
+    assert await count("levels { price }") == plain + 1
+    assert await count("a: levels { price } b: levels(kind: SUPPORT, first: 1) { price }") == plain + 1
+    assert await count("refresh { startedBy }") == plain + 1
+    assert plain < await count("bars { nodes { close } }") <= plain + 2  # the bars, and the splits they are adjusted for
+    assert (await sent_for(universe, statements, "{ service { name now } __typename }"))[1] == 0
+
+
+async def test_a_search_asks_once_what_is_tracked(universe: GraphClient, provider: StubProvider, statements: list[str]) -> None:
+    provider.profiles = {ticker: profile(ticker) for ticker in (f"T{number:03}" for number in range(2 * MANY))}
+    for first in (1, 2 * MANY):
+        query = 'query($first: Int) { searchSymbols(text: "t", first: $first) { isTracked } }'
+        found, count = await sent_for(universe, statements, query, first=first)
+        assert (len(found["searchSymbols"]), count) == (first, 1)

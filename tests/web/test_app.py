@@ -1,0 +1,228 @@
+"""The service on a real socket: what HTTP and WebSocket clients get, frame by frame and byte by byte."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import make_url
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from domain.services.symbols import Symbols
+from tests.conftest import TEMPLATE
+from tests.support import postgres
+from tests.support.provider import StubProvider
+from tests.support.served import PROTOCOL, Served, served
+from web.app import GraphQLApp
+
+SECRET = "password=hush"
+ADD = "mutation($input: AddSymbolInput!) { addSymbol(input: $input) { __typename ... on SymbolAdded { symbol { name } } } }"
+REMOVE = """
+mutation($v: Int!) {
+  removeSymbol(input: {ticker: "AAPL", expectedVersion: $v}) { ... on VersionConflict { expectedVersion } }
+}"""
+
+
+@pytest.fixture
+async def service(sqlite_url: str) -> AsyncIterator[Served]:
+    async with served(sqlite_url, lambda *_: StubProvider("AAPL")) as service:
+        yield service
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    async def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
+
+
+# ── answers
+
+
+async def test_text_of_every_script_comes_back_as_it_went(service: Served) -> None:
+    name = 'Ærø ”Ω” 証券 \U0001f680 \\ " \n \u2028 </script>'
+    answer = await service.http.post("/graphql", json={"query": ADD, "variables": {"input": {"ticker": "AAPL", "name": name}}})
+    assert answer.json() == {"data": {"addSymbol": {"__typename": "SymbolAdded", "symbol": {"name": name}}}}
+    assert answer.headers["content-type"] == "application/json"
+    assert "証券".encode() in answer.content
+    async with service.socket() as socket:
+        found = await socket.ask('{ symbol(ticker: "AAPL") { name } }')
+        assert found["data"] == {"symbol": {"name": name}}
+
+
+async def test_half_a_surrogate_pair_is_answered_over_both(service: Served) -> None:
+    """JSON can carry one escaped, UTF-8 cannot carry one at all."""
+    query = "mutation($t: String!) { addSymbol(input: {ticker: $t}) { ... on InvalidTicker { ticker suggestions } } }"
+    expected = {"data": {"addSymbol": {"ticker": "AAPL\ud83d", "suggestions": ["AAPL"]}}}
+    body = b'{"query": "%s", "variables": {"t": "AAPL\\ud83d"}}' % query.encode()
+    answer = await service.http.post("/graphql", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()) == (200, expected)
+    async with service.socket() as socket:
+        assert await socket.ask(query, t="AAPL\ud83d") == expected
+
+
+async def test_numbers_are_whole(service: Served) -> None:
+    await service.ask(ADD, input={"ticker": "AAPL"})
+    for number in (2**31 - 1, -(2**31)):
+        assert (await service.ask(REMOVE, v=number))["data"]["removeSymbol"] == {"expectedVersion": number}
+    for number in (2**31, 2**63, 2**70, 10**40):
+        (error,) = (await service.ask(REMOVE, v=number))["errors"]
+        assert str(number) in error["message"]
+
+
+def test_a_number_beyond_64_bits_is_encoded_too(service: Served) -> None:
+    app = GraphQLApp(service.container.services)
+    assert app.encode_json({"data": {"many": 2**63, "most": 10**40}}).replace(" ", "") == (
+        f'{{"data":{{"many":{2**63},"most":{10**40}}}}}'
+    )
+
+
+async def test_a_fault_is_hidden_over_both(
+    service: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Symbols, "get", raising(RuntimeError(SECRET)))
+    query = '{ symbol(ticker: "AAPL") { id } }'
+    async with service.socket() as socket:
+        for answer in (await service.ask(query), await socket.ask(query)):
+            assert answer["data"] == {"symbol": None}
+            (error,) = answer["errors"]
+            assert SECRET not in str(answer)
+            number = error["extensions"]["id"]
+            assert len([record for record in caplog.records if number in record.getMessage()]) == 1
+
+
+async def test_a_get_reads_and_never_writes(service: Served) -> None:
+    read = await service.http.get("/graphql", params={"query": "{ __typename }"})
+    assert read.json() == {"data": {"__typename": "Query"}}
+    write = await service.http.get(
+        "/graphql", params={"query": 'mutation { addSymbol(input: {ticker: "AAPL"}) { __typename } }'}
+    )
+    assert write.status_code == 400
+    assert (await service.ask("{ symbols { totalCount } }"))["data"]["symbols"]["totalCount"] == 0
+
+
+# ── the WebSocket
+
+
+@pytest.mark.parametrize("offered", [["graphql-ws"], ["nonsense"], None])
+async def test_no_other_protocol_is_spoken(service: Served, offered: Any) -> None:
+    async with connect(service.url.replace("http", "ws") + "/graphql", subprotocols=offered, proxy=None) as connection:
+        assert connection.subprotocol is None
+        with pytest.raises(ConnectionClosed) as closed:
+            await connection.recv()
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4406, "Subprotocol not acceptable")
+
+
+async def test_the_newer_protocol_is_chosen(service: Served) -> None:
+    offered: Any = ["graphql-ws", PROTOCOL]
+    async with connect(service.url.replace("http", "ws") + "/graphql", subprotocols=offered, proxy=None) as connection:
+        assert connection.subprotocol == PROTOCOL
+
+
+async def test_an_operation_is_next_then_complete_or_error(service: Served) -> None:
+    async with service.socket() as socket:
+        number = await socket.start("{ __typename }")
+        assert await socket.receive() == {"id": number, "type": "next", "payload": {"data": {"__typename": "Query"}}}
+        assert await socket.receive() == {"id": number, "type": "complete"}
+        number = await socket.start("{ nope }")
+        refused = await socket.receive()
+        assert (refused["id"], refused["type"]) == (number, "error")
+        assert refused["payload"][0]["message"].startswith("Cannot query field 'nope' on type 'Query'.")
+        added = await socket.ask(ADD, input={"ticker": "AAPL"})
+        assert added["data"]["addSymbol"]["__typename"] == "SymbolAdded"
+        await socket.send(type="ping")
+        assert await socket.receive() == {"type": "pong"}
+
+
+async def test_operations_on_one_socket_do_not_wait_for_each_other(service: Served) -> None:
+    await service.ask(ADD, input={"ticker": "AAPL"})
+    async with service.socket() as socket:
+        followed = await socket.start("subscription { symbolChanged { kind } }")
+        for _ in range(3):
+            assert (await socket.ask("{ __typename }"))["data"] == {"__typename": "Query"}
+        number = await socket.start("{ __typename }")
+        frames = [await socket.receive() for _ in range(2)]
+        assert [frame["id"] for frame in frames] == [number, number] != [followed] * 2
+
+
+async def test_a_socket_that_has_not_greeted_gets_nothing(service: Served) -> None:
+    address, protocols = service.url.replace("http", "ws") + "/graphql", [PROTOCOL]
+    async with connect(address, subprotocols=protocols, proxy=None) as connection:  # type: ignore[arg-type]
+        await connection.send('{"id": "1", "type": "subscribe", "payload": {"query": "{ __typename }"}}')
+        with pytest.raises(ConnectionClosed) as closed:
+            await connection.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+
+
+# ── readiness
+
+
+class Vanishing:
+    """A database that can be taken away from under the service, and given back."""
+
+    def __init__(self, url: str, server: Any) -> None:
+        self.url, self._server = url, server
+
+    async def go(self) -> None:
+        if self._server is not None:
+            await postgres.execute(self._server, f"DROP DATABASE {make_url(self.url).database} WITH (FORCE)")
+        else:
+            self._path.rename(self._path.with_suffix(".gone"))
+            self._path.mkdir()
+
+    async def come_back(self) -> None:
+        if self._server is not None:
+            await postgres.execute(self._server, f"CREATE DATABASE {make_url(self.url).database} TEMPLATE {TEMPLATE}")
+        else:
+            self._path.rmdir()
+            self._path.with_suffix(".gone").rename(self._path)
+
+    @property
+    def _path(self) -> Path:
+        return Path(str(make_url(self.url).database))
+
+
+@pytest.fixture
+def vanishing(database_url: str, request: pytest.FixtureRequest) -> Vanishing:
+    is_file = make_url(database_url).get_backend_name() == "sqlite"
+    return Vanishing(database_url, None if is_file else request.getfixturevalue("postgres_server"))
+
+
+async def test_ready_while_the_database_answers(vanishing: Vanishing) -> None:
+    async with served(vanishing.url, lambda *_: StubProvider("AAPL")) as service:
+        ready = await service.http.get("/readyz")
+        assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
+        await vanishing.go()
+        # An open file outlives its name: SQLite notices with its next connection.
+        await service.container.engine.close()
+        try:
+            gone = await service.http.get("/readyz")
+            assert gone.status_code == 503
+            assert gone.json() == {"status": "unavailable", "reason": "the database does not answer"}
+            answer = await service.http.post("/graphql", json={"query": "{ symbols { totalCount } }"})
+            assert "Something went wrong here." in answer.json()["errors"][0]["message"]
+            assert "Traceback" not in answer.text
+            assert "sqlite" not in answer.text.lower()
+        finally:
+            await vanishing.come_back()
+        ready = await service.http.get("/readyz")
+        assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
+
+
+async def hang(*_: Any) -> None:
+    await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("trouble", [hang, raising(ConnectionRefusedError(SECRET))])
+async def test_not_ready_while_nobody_answers(service: Served, monkeypatch: pytest.MonkeyPatch, trouble: Any) -> None:
+    monkeypatch.setattr("web.app.READY_SECONDS", 0.1)
+    monkeypatch.setattr("persistence.event_log.SqlEventLog.head", trouble)
+    answer = await service.http.get("/readyz")
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {"status": "unavailable", "reason": "the database does not answer"},
+    )
