@@ -47,7 +47,7 @@ async def serve(container: Container, announce: Callable[[str], None]) -> None:
         is_replaced.set()
         server.should_exit = True
 
-    _end_quietly_on_signals()
+    _end_quietly_on_signals(server)
     async with running_loops(container, on_clock_replaced=stop):
         announce(_address(container.settings.host, listener.getsockname()[1]))
         await server.serve(sockets=[listener])
@@ -55,11 +55,11 @@ async def serve(container: Container, announce: Callable[[str], None]) -> None:
         raise ClockReplaced
 
 
-def _end_quietly_on_signals() -> None:
-    """uvicorn raises the signal that stopped it once more when it is done, for the handler that was there before: with the
-    default one the process would be gone before the database is closed."""
+def _end_quietly_on_signals(server: uvicorn.Server) -> None:
+    """For signals that come before uvicorn listens to them, and for the one that stopped it, which it raises once more when it
+    is done: with the default handlers the process would be gone before the database is closed."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
 
 
 def _listen(host: str, port: int) -> socket.socket:

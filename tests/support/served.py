@@ -89,7 +89,7 @@ async def served(
     wanted = {"database_url": database_url, "port": 0, "providers": ("sample",), "clock": EVENING, **settings}
     async with open_container(Settings.model_construct(**wanted), open_provider) as container:
         address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        with _handlers_kept():
+        with handlers_kept():
             serving = asyncio.create_task(serve(container, address.set_result))
             either: set[asyncio.Future[Any]] = {serving, address}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -103,7 +103,7 @@ async def served(
 
 
 @contextmanager
-def _handlers_kept() -> Iterator[None]:
+def handlers_kept() -> Iterator[None]:
     """A server sets handlers of its own, and leaves them to a process that is about to end."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -1,0 +1,36 @@
+"""Starting to listen, and being told to stop."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.clock import EVENING
+from tests.support.served import handlers_kept
+from web.container import CannotStart, Container, open_container
+from web.serving import serve
+from web.settings import Settings
+
+
+@pytest.fixture
+async def container(sqlite_url: str) -> AsyncIterator[Container]:
+    settings = Settings.model_construct(database_url=sqlite_url, clock=EVENING, port=0)
+    async with open_container(settings) as container:
+        yield container
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_that_comes_as_soon_as_it_listens_ends_it(container: Container, number: signal.Signals) -> None:
+    with handlers_kept():
+        async with asyncio.timeout(10):
+            await serve(container, lambda _: signal.raise_signal(number))
+
+
+async def test_a_port_that_is_taken_is_said(container: Container) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        taken = Container(**{**vars(container), "settings": container.settings.model_copy(update={"port": port})})
+        with pytest.raises(CannotStart, match=rf"^127\.0\.0\.1:{port} cannot be listened on .* FRESHTAPE_PORT"):
+            await serve(taken, lambda _: None)
