@@ -1,8 +1,9 @@
 """What a resolver can reach: the services, and one reading of the clock with the loaders that belong to it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
@@ -38,9 +39,18 @@ class Reading:
     def __init__(self, symbols: Symbols, now: datetime) -> None:
         self.symbols = symbols
         self.now = now
-        self.levels = DataLoader[str, list[PriceLevel]](load_fn=self._levels)
-        self.refreshes = DataLoader[str, RefreshInFlight | None](load_fn=self._refreshes)
-        self.bars = DataLoader[tuple[str, BarQuery], BarPage](load_fn=self._bars)
+
+    @cached_property
+    def levels(self) -> DataLoader[str, list[PriceLevel]]:
+        return DataLoader(load_fn=self._levels)
+
+    @cached_property
+    def refreshes(self) -> DataLoader[str, RefreshInFlight | None]:
+        return DataLoader(load_fn=self._refreshes)
+
+    @cached_property
+    def bars(self) -> DataLoader[tuple[str, BarQuery], BarPage]:
+        return DataLoader(load_fn=self._bars)
 
     async def _levels(self, tickers: list[str]) -> list[list[PriceLevel]]:
         found = await self.symbols.levels(tickers)
@@ -63,10 +73,11 @@ class Context:
     """Of one operation. A WebSocket has one for all it carries, so each operation on it begins with `fresh`."""
 
     services: Services
-    reading: Reading = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.reading = self.read_now()
+    @cached_property
+    def reading(self) -> Reading:
+        """The operation's one reading of the clock."""
+        return self.read_now()
 
     def read_now(self) -> Reading:
         return Reading(self.services.symbols, self.services.clock.now())
