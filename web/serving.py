@@ -1,6 +1,7 @@
 """Serving: a socket, a server, and an orderly end."""
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine
@@ -67,9 +68,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
+        why = os.strerror(error.errno or 0)
         raise CannotStart(
-            f"{host}:{port} cannot be listened on ({error.strerror}): set FRESHTAPE_HOST or FRESHTAPE_PORT to another; port 0 "
-            "takes any that is free."
+            f"{host}:{port} cannot be listened on ({why}): set FRESHTAPE_HOST or FRESHTAPE_PORT to another; port 0 takes any that "
+            "is free."
         ) from error
 
 
