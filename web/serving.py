@@ -70,8 +70,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         why = os.strerror(error.errno or 0)
         raise CannotStart(
-            f"{host}:{port} cannot be listened on ({why}): set FRESHTAPE_HOST or FRESHTAPE_PORT to another; port 0 takes any that "
-            "is free."
+            f"{host}:{port} cannot be listened on ({why}): set FRESHTAPE_HOST or FRESHTAPE_PORT to another; port 0 takes any "
+            "that is free."
         ) from error
 
 

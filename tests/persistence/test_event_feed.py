@@ -11,13 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from domain.errors import CursorExpired, SlowSubscriber
-from domain.events import Position, SymbolChanged, SymbolChangeKind
+from domain.events import Position
 from domain.symbols import Symbol
 from persistence import event_feed
 from persistence.engine import Engine
 from persistence.event_feed import Listener, SqlEventFeed
 from persistence.unit_of_work import SqlDatabase
-from tests.support.clock import EVENING
+from tests.support.journal import append, happened, head
 from tests.support.mutants import mutated
 from tests.support.provider import profile
 from web import workers
@@ -32,29 +32,10 @@ async def _symbol(database: SqlDatabase) -> None:
         await unit.symbols.add(Symbol.tracked(profile(), None, None))
 
 
-@pytest.fixture
-async def elsewhere(database_url: str) -> AsyncIterator[SqlDatabase]:
-    """Another process on the same database; it pokes nobody."""
-    engine = Engine(database_url)
-    yield SqlDatabase(engine, clock_generation=0)
-    await engine.close()
-
-
-async def append(database: SqlDatabase, *details: str) -> None:
-    for detail in details:
-        async with database.write() as unit:
-            await unit.events.append(SymbolChanged(SymbolChangeKind.UPDATED, "AAPL", EVENING, detail))
-
-
 async def append_together(database: SqlDatabase, count: int) -> None:
     async with database.write() as unit:
         for n in range(count):
-            await unit.events.append(SymbolChanged(SymbolChangeKind.UPDATED, "AAPL", EVENING, f"{n}"))
-
-
-async def head(database: SqlDatabase) -> Position:
-    async with database.read() as unit:
-        return await unit.events.head()
+            await unit.events.append(happened(f"{n}"))
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,15 +18,12 @@ from persistence.tables import events
 from persistence.types import real_time
 from persistence.unit_of_work import SqlDatabase
 from tests.support.clock import EVENING
+from tests.support.journal import append, happened, head
 from tests.support.mutants import mutated
 from tests.support.provider import profile
 
 ALL = 1000
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-
-
-def happened(detail: str, kind: SymbolChangeKind = SymbolChangeKind.UPDATED) -> SymbolChanged:
-    return SymbolChanged(kind, "AAPL", EVENING, detail)
 
 
 @pytest.fixture(autouse=True)
@@ -36,30 +32,11 @@ async def _symbol(database: SqlDatabase) -> None:
         await unit.symbols.add(Symbol.tracked(profile(), None, None))
 
 
-@pytest.fixture
-async def elsewhere(database_url: str) -> AsyncIterator[SqlDatabase]:
-    """Another process on the same database."""
-    engine = Engine(database_url)
-    yield SqlDatabase(engine, clock_generation=0)
-    await engine.close()
-
-
-async def append(database: SqlDatabase, *details: str) -> None:
-    for detail in details:
-        async with database.write() as unit:
-            await unit.events.append(happened(detail))
-
-
 async def append_and_roll_back(database: SqlDatabase) -> None:
     with suppress(ZeroDivisionError):
         async with database.write() as unit:
             await unit.events.append(happened("never"))
             raise ZeroDivisionError
-
-
-async def head(database: SqlDatabase) -> Position:
-    async with database.read() as unit:
-        return await unit.events.head()
 
 
 async def read(database: SqlDatabase, after: int, limit: int = ALL) -> list[LoggedChange]:

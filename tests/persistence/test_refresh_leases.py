@@ -1,7 +1,6 @@
 """Leases: one refresh in flight per symbol, on the database's own time."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from domain.errors import RefreshInFlight
 from domain.symbols import Symbol
 from persistence import refresh_leases
-from persistence.engine import Engine
 from persistence.unit_of_work import SqlDatabase
 from tests.support.clock import EVENING
 from tests.support.provider import profile
@@ -30,14 +28,6 @@ async def _symbols(database: SqlDatabase) -> None:
 def lapse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases that are over as soon as they are taken."""
     monkeypatch.setattr(refresh_leases, "LEASE_SECONDS", -1)
-
-
-@pytest.fixture
-async def elsewhere(database_url: str) -> AsyncIterator[SqlDatabase]:
-    """Another process on the same database."""
-    engine = Engine(database_url)
-    yield SqlDatabase(engine, clock_generation=0)
-    await engine.close()
 
 
 async def take(database: SqlDatabase, refresh: RefreshInFlight, token: str) -> RefreshInFlight | None:

@@ -1,0 +1,21 @@
+"""Events to append, and the log to read them from."""
+
+from domain.events import Position, SymbolChanged, SymbolChangeKind
+from persistence.unit_of_work import SqlDatabase
+from tests.support.clock import EVENING
+
+
+def happened(detail: str, kind: SymbolChangeKind = SymbolChangeKind.UPDATED) -> SymbolChanged:
+    return SymbolChanged(kind, "AAPL", EVENING, detail)
+
+
+async def append(database: SqlDatabase, *details: str) -> None:
+    """An event for each, in a transaction of its own."""
+    for detail in details:
+        async with database.write() as unit:
+            await unit.events.append(happened(detail))
+
+
+async def head(database: SqlDatabase) -> Position:
+    async with database.read() as unit:
+        return await unit.events.head()
