@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import Enum
 
 QUOTIENT = Decimal("1e-10")
 """Adjusted prices that do not come out even are rounded to ten decimals, half to even."""
+WIDE = Context(prec=60)
+"""Room for ten decimals behind any price: the usual 28 digits would refuse those of 1e18 and more."""
 
 
 class Interval(Enum):
@@ -102,16 +104,14 @@ def _adjusted(bar: Bar, splits: Sequence[tuple[date, Decimal]]) -> Bar:
         high=_quotient(bar.high, factor),
         low=_quotient(bar.low, factor),
         close=_quotient(bar.close, factor),
-        volume=_plain(bar.volume * factor),
+        volume=_plain(WIDE.multiply(bar.volume, factor)),
     )
 
 
 def _quotient(price: Decimal, factor: Decimal) -> Decimal:
-    exact = price / factor
-    return _plain(exact if exact.as_tuple().exponent >= -10 else exact.quantize(QUOTIENT))  # type: ignore[operator]
+    return _plain(WIDE.divide(price, factor).quantize(QUOTIENT, context=WIDE))
 
 
 def _plain(value: Decimal) -> Decimal:
     """Without trailing zeros and without an exponent: 110.250 → 110.25, 1E+3 → 1000."""
-    normal = value.normalize()
-    return normal if normal.as_tuple().exponent <= 0 else normal.quantize(Decimal(1))  # type: ignore[operator]
+    return Decimal(f"{value.normalize(WIDE):f}")

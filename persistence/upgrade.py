@@ -32,7 +32,7 @@ async def upgrade(engine: Engine) -> bool:
             return False
     async with engine.write() as connection:
         if engine.kind == "postgresql":
-            # Tried again and again: a statement that waits for somebody's long migration would run into its time-out.
+            # Polled: a statement that waits for another process's long migration would run into its time-out.
             while not await connection.scalar(select(func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))):  # noqa: ASYNC110
                 await asyncio.sleep(LOCK_POLL_SECONDS)
         return await connection.run_sync(_upgrade)

@@ -42,7 +42,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 WRONG, REFUSED, UNAVAILABLE = 2, 3, 4
 PAGE = 1000
 
-ClassName = Enum("ClassName", {member.name: member.name.lower() for member in AssetClass})  # type: ignore[misc]
+ClassName = Enum("ClassName", {member.name: member.name.lower() for member in AssetClass})  # type: ignore[misc]  # members by comprehension
 
 
 def main() -> None:

@@ -8,12 +8,13 @@ import json
 import sys
 
 from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 CHANGES = "subscription($after: Cursor) { symbolChanged(after: $after) { kind at cursor symbol { ticker version isStale } } }"
 
 
 async def follow(address: str, after: str | None) -> None:
-    async with connect(address, subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
+    async with connect(address, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
         await socket.send(json.dumps({"type": "connection_init"}))
         subscribe = {"id": "1", "type": "subscribe", "payload": {"query": CHANGES, "variables": {"after": after}}}
         await socket.recv()  # connection_ack

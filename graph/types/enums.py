@@ -20,6 +20,6 @@ _MEANINGS = {
 for _enum in (AssetClass, Direction, Interval, LevelKind, StalenessReason, SymbolChangeKind, SymbolStatus):
     strawberry.enum(_enum)
 
-# The domain's enums cannot carry them: its members are plain values.
+# The domain's enums cannot carry them: its members are plain values. Strawberry adds the definition, unknown to the checker.
 for _value in SymbolStatus.__strawberry_definition__.values:  # type: ignore[attr-defined]
     _value.description = _MEANINGS.get(SymbolStatus(_value.value))

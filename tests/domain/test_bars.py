@@ -52,6 +52,15 @@ def test_a_price_that_does_not_come_out_even_has_ten_decimals() -> None:
     assert str(adjusted.close) == "33.3333333333"
 
 
+def test_any_price_has_room() -> None:
+    bar = daily_bar(
+        "NVDA", JUNE - timedelta(days=1), "12345678901234567890123.5", volume=Decimal("1234567890123456789012345.5")
+    )
+    (adjusted,) = split_adjusted([bar], [split(JUNE, "3")], JUNE)
+    assert str(adjusted.close) == "4115226300411522630041.1666666667"
+    assert str(adjusted.volume) == "3703703670370370367037036.5"
+
+
 def test_a_reverse_split_gives_whole_numbers_without_an_exponent() -> None:
     bar = daily_bar("NVDA", JUNE - timedelta(days=1), "10")
     (adjusted,) = split_adjusted([bar], [split(JUNE, "0.01")], JUNE)

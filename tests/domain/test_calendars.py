@@ -206,7 +206,7 @@ def test_the_ends_of_time(calendar: TradingCalendar) -> None:
 
 
 any_calendar = st.sampled_from([CRYPTO, FOREX, XNYS])
-instants = st.datetimes(datetime(1995, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+instants = st.datetimes(datetime(1995, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the strategy adds it
 
 
 @given(any_calendar, instants)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -48,8 +49,8 @@ async def page(database: SqlDatabase, query: BarQuery, ticker: str = "AAPL") -> 
         return (await unit.bars.pages([ticker], query))[ticker]
 
 
-def daily(limit: int = 100, until: datetime = LATER, **rest: object) -> BarQuery:
-    return BarQuery(Interval.ONE_DAY, limit, until, **rest)  # type: ignore[arg-type]
+def daily(limit: int = 100, until: datetime = LATER, **rest: Any) -> BarQuery:
+    return BarQuery(Interval.ONE_DAY, limit, until, **rest)
 
 
 # ── upsert

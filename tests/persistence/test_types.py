@@ -24,7 +24,7 @@ VALUES = Table(
     Column("number", Exact()),
     Column("kind", Named(LevelKind)),
 )
-DIALECTS: tuple[Dialect, ...] = (sqlite.dialect(), postgresql.dialect())  # type: ignore[no-untyped-call]
+DIALECTS: tuple[Dialect, ...] = (sqlite.dialect(), postgresql.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ async def test_an_enum_is_kept_as_its_value(connection: AsyncConnection) -> None
 @given(
     instant=st.datetimes(
         min_value=datetime(1, 1, 3),  # noqa: DTZ001 - the strategy adds the zone
-        max_value=datetime(9999, 12, 29),  # noqa: DTZ001
+        max_value=datetime(9999, 12, 29),  # noqa: DTZ001 - likewise
         timezones=st.builds(timezone, st.timedeltas(timedelta(hours=-23), timedelta(hours=23))),
     ),
     dialect=st.sampled_from(DIALECTS),

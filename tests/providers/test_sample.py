@@ -52,7 +52,7 @@ def recorded(kind: str, ticker: str, column: str) -> Sequence[str]:
 
 # ── nothing before its time
 
-_clocks = st.datetimes(datetime(2025, 3, 18), datetime(2026, 4, 1), timezones=st.just(UTC))  # noqa: DTZ001
+_clocks = st.datetimes(datetime(2025, 3, 18), datetime(2026, 4, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the strategy adds it
 
 
 @settings(max_examples=40)
@@ -73,7 +73,7 @@ async def test_daily_bars_are_told_once_they_are_over(at: datetime, ticker: str,
 
 
 @settings(max_examples=25)
-@given(at=st.datetimes(datetime(2026, 3, 25, 13), datetime(2026, 3, 28), timezones=st.just(UTC)))  # noqa: DTZ001
+@given(at=st.datetimes(datetime(2026, 3, 25, 13), datetime(2026, 3, 28), timezones=st.just(UTC)))  # noqa: DTZ001 - likewise
 @example(at=datetime(2026, 3, 25, 13, 31, tzinfo=UTC))
 @example(at=datetime(2026, 3, 25, 13, 31, tzinfo=UTC) - MICROSECOND)
 async def test_minutes_are_told_once_they_are_over(at: datetime) -> None:

@@ -1,7 +1,7 @@
 """Refreshing a symbol: what is asked for, what is written, and that a failure writes nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -21,7 +21,7 @@ from domain.errors import (
     VersionConflict,
 )
 from domain.events import Position, SymbolChanged, SymbolChangeKind
-from domain.levels import PriceLevel, SymbolLevelExtractor
+from domain.levels import Extraction, PriceLevel, SymbolLevelExtractor
 from domain.ports import BarQuery
 from domain.services import asking
 from domain.services.refreshing import Refreshed, Refreshing
@@ -326,7 +326,7 @@ async def test_a_provider_that_does_not_answer_in_time(
 
 
 class FailingExtractor(SymbolLevelExtractor):
-    def extract(self, bars: object) -> object:  # type: ignore[override]
+    def extract(self, bars: Sequence[Bar]) -> Extraction:
         raise ArithmeticError("no levels today")
 
 
@@ -356,7 +356,7 @@ async def test_a_failure_in_the_last_write_leaves_everything_as_it_was(
     clock.advance(DAY)
 
     class Doubling(SymbolLevelExtractor):
-        def extract(self, bars: object) -> object:  # type: ignore[override]
+        def extract(self, bars: Sequence[Bar]) -> Extraction:
             found = SymbolLevelExtractor().extract(before.bars)
             return replace(found, levels=found.levels + found.levels)
 

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,9 @@ async def kinds(database: SqlDatabase) -> list[SymbolChangeKind]:
         return [change.event.kind for change in await unit.events.after(Position(log_id, 0), 100)]
 
 
-async def add(services: Services, ticker: str = "AAPL", **given: object) -> Symbol:
-    values: dict[str, object] = {"asset_class": None, "name": None, "version": None}
-    return await services.symbols.add(ticker, **(values | given))  # type: ignore[arg-type]
+async def add(services: Services, ticker: str = "AAPL", **given: Any) -> Symbol:
+    values: dict[str, Any] = {"asset_class": None, "name": None, "version": None}
+    return await services.symbols.add(ticker, **(values | given))
 
 
 # ── add

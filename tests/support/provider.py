@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 
 from domain.bars import Bar, CorporateAction, History, Interval
 from domain.errors import SymbolNotFound
@@ -16,11 +17,11 @@ def profile(ticker: str = "AAPL", asset_class: AssetClass = AssetClass.STOCK) ->
     return Profile(ticker, f"{ticker} Inc.", asset_class, exchange, "USD")
 
 
-def daily_bar(ticker: str, day: date, close: str = "100", **changes: object) -> Bar:
+def daily_bar(ticker: str, day: date, close: str = "100", **changes: Any) -> Bar:
     """A whole-day bar around its close."""
     opens = datetime.combine(day, time(), UTC)
     price = Decimal(close)
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "ticker": ticker,
         "interval": Interval.ONE_DAY,
         "open_time": opens,
@@ -33,7 +34,7 @@ def daily_bar(ticker: str, day: date, close: str = "100", **changes: object) -> 
         "adjusted_to": day,
         "source": "stub",
     }
-    return Bar(**(values | changes))  # type: ignore[arg-type]
+    return Bar(**(values | changes))
 
 
 def wave(ticker: str, last: date, days: int = 120) -> tuple[Bar, ...]:

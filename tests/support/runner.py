@@ -30,7 +30,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()  # what is shared stays shared
     with socket.create_server(("127.0.0.1", 0)) as listener, selectors.DefaultSelector() as selector:
-        print(listener.getsockname()[1], flush=True)  # noqa: T201
+        print(listener.getsockname()[1], flush=True)  # noqa: T201 - read by whoever started it
         selector.register(listener, selectors.EVENT_READ)
         selector.register(sys.stdin, selectors.EVENT_READ)
         while all(key.fileobj is listener for key, _ in selector.select()):

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from domain.clock import Clock
 from domain.ports import MarketDataProvider
@@ -18,7 +19,7 @@ from web.container import Container, open_container
 from web.serving import serve
 from web.settings import Settings
 
-PROTOCOL = "graphql-transport-ws"
+PROTOCOL = Subprotocol("graphql-transport-ws")
 ANSWER_SECONDS = 15
 
 
@@ -38,7 +39,7 @@ class Served:
     async def socket(self) -> AsyncIterator["Socket"]:
         """A WebSocket on which the protocol's greetings have been exchanged."""
         address = self.url.replace("http", "ws", 1) + "/graphql"
-        async with connect(address, subprotocols=[PROTOCOL], proxy=None) as connection:  # type: ignore[list-item]
+        async with connect(address, subprotocols=[PROTOCOL], proxy=None) as connection:
             socket = Socket(connection)
             await socket.send(type="connection_init")
             assert await socket.receive() == {"type": "connection_ack"}

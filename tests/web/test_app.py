@@ -150,7 +150,7 @@ async def test_operations_on_one_socket_do_not_wait_for_each_other(service: Serv
 
 async def test_a_socket_that_has_not_greeted_gets_nothing(service: Served) -> None:
     address, protocols = service.url.replace("http", "ws") + "/graphql", [PROTOCOL]
-    async with connect(address, subprotocols=protocols, proxy=None) as connection:  # type: ignore[arg-type]
+    async with connect(address, subprotocols=protocols, proxy=None) as connection:
         await connection.send('{"id": "1", "type": "subscribe", "payload": {"query": "{ __typename }"}}')
         with pytest.raises(ConnectionClosed) as closed:
             await connection.recv()
