@@ -11,8 +11,10 @@ from benchmarks.databases import sqlite
 from benchmarks.graphql_requests import FIELDS
 from benchmarks.report import Comparison, by_turns, microseconds, print_machine, print_table
 from domain.ports import SymbolQuery
-from graph.context import Context, Services
-from graph.schema import schema
+from graph.context import Services
+from graph.execution import Executor
+from graph.limits import Limits
+from graph.request import Request
 from providers.sample import listing
 from web.container import open_container
 
@@ -33,14 +35,14 @@ def main() -> None:
 
 
 def _compared(runner: asyncio.Runner, services: Services) -> list[Comparison]:
-    symbols, now = services.symbols, services.clock.now()
+    symbols, now, executor = services.symbols, services.clock.now(), Executor(services, Limits())
 
     async def from_store() -> None:
         await symbols.page(SymbolQuery(), market.SYMBOLS, None)
 
     async def through_graphql() -> None:
-        result = await schema.execute(QUERY, context_value=Context(services))
-        assert result.errors is None, result.errors
+        answer = await executor.execute(await executor.prepare(Request(QUERY, {})))
+        assert not answer.errors, answer.errors
 
     page = runner.run(symbols.page(SymbolQuery(), market.SYMBOLS, None)).symbols
 

@@ -1,6 +1,6 @@
 """What the services need of the world: a store, a market data provider, an event feed."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -196,6 +196,6 @@ class Database(Protocol):
 
 
 class EventFeed(Protocol):
-    def follow(self, after: Position | None) -> AsyncIterator[LoggedChange]:
+    def follow(self, after: Position | None) -> AsyncGenerator[LoggedChange, None]:
         """Every event behind `after` (None: from now on), once, in order, then live, for ever. Raises CursorExpired."""
         ...

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from graphql import DocumentNode
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
@@ -70,9 +71,10 @@ class Reading:
 
 @dataclass
 class Context:
-    """Of one operation. A WebSocket has one for all it carries, so each operation on it begins with `fresh`."""
+    """Of one operation, whose document it brings."""
 
     services: Services
+    document: DocumentNode
 
     @cached_property
     def reading(self) -> Reading:
@@ -81,9 +83,6 @@ class Context:
 
     def read_now(self) -> Reading:
         return Reading(self.services.symbols, self.services.clock.now())
-
-    def fresh(self) -> "Context":
-        return Context(self.services)
 
 
 Info = StrawberryInfo[Context, None]

@@ -17,7 +17,7 @@ from graph.problems import (
     SymbolNotFound,
     VersionConflict,
 )
-from graph.scalars import optional, storable
+from graph.scalars import optional
 from graph.types.enums import AssetClass
 from graph.types.onboarding import OnboardingJob
 from graph.types.symbol import Symbol
@@ -101,7 +101,7 @@ class Mutation:
         symbol = await info.context.services.symbols.add(
             normalise(input.ticker),
             optional(input.asset_class),
-            storable("name", optional(input.name)),
+            _name(optional(input.name)),
             optional(input.expected_version),
         )
         return SymbolAdded(symbol=Symbol.from_domain(symbol, info.context.read_now()), job=None)
@@ -126,6 +126,15 @@ class Mutation:
         expected = optional(input.expected_version)
         done = await info.context.services.refreshing.refresh(_known(input.ticker), expected, "api")
         return SymbolRefreshed.from_domain(done, info.context)
+
+
+LONGEST_NAME = 200
+
+
+def _name(text: str | None) -> str | None:
+    if text is not None and len(text) > LONGEST_NAME:
+        raise errors.InvalidArgument("name", f"at most {LONGEST_NAME} characters", f"{len(text):,} characters")
+    return text
 
 
 def _known(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Pages: how many, from where, and the cursors of their edges."""
+"""Pages: from where, and the cursors of their edges. How many is checked for all fields alike: see graph/limits.py."""
 
 import base64
 from collections.abc import Callable
@@ -10,8 +10,6 @@ from domain.errors import InvalidArgument, InvalidTicker
 
 T = TypeVar("T")
 
-MOST = 1000
-
 
 @strawberry.type
 class PageInfo:
@@ -19,13 +17,6 @@ class PageInfo:
     has_previous_page: bool
     start_cursor: str | None
     end_cursor: str | None
-
-
-def page_size(name: str, value: int) -> int:
-    """Raises InvalidArgument unless 1 to 1,000."""
-    if not 1 <= value <= MOST:
-        raise InvalidArgument(name, f"from 1 to {MOST:,}", f"{value:,}")
-    return value
 
 
 def write_cursor(key: str) -> str:

@@ -9,7 +9,7 @@ from domain.errors import InvalidTicker
 from domain.ports import SymbolQuery
 from domain.tickers import normalise
 from graph.context import Info, Reading
-from graph.paging import page_size, read_cursor
+from graph.paging import read_cursor
 from graph.scalars import given, optional
 from graph.types.enums import AssetClass, SymbolStatus
 from graph.types.node import Node, read_global_id
@@ -57,7 +57,7 @@ class Query:
         query = given(filter, SymbolFilter()).to_domain(reading)
         cursor = optional(after)
         beyond = read_cursor("after", cursor, normalise) if cursor is not None else None
-        page = await reading.symbols.page(query, page_size("first", given(first, 100)), beyond)
+        page = await reading.symbols.page(query, given(first, 100), beyond)
         return SymbolConnection.from_domain(page, reading, cursor)
 
     @strawberry.field(
@@ -71,7 +71,7 @@ class Query:
 
     @strawberry.field(description="What the provider has by that ticker or name, best match first.")
     async def search_symbols(self, info: Info, text: str, first: int | None = 10) -> list[SymbolMatch]:
-        found = await info.context.reading.symbols.search(text, page_size("first", given(first, 10)))
+        found = await info.context.reading.symbols.search(text, given(first, 10))
         return [SymbolMatch.from_domain(profile, is_tracked) for profile, is_tracked in found]
 
     @strawberry.field

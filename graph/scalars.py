@@ -15,7 +15,6 @@ from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
 from domain.clock import parse_instant
-from domain.errors import InvalidArgument
 from domain.events import Position
 
 T = TypeVar("T")
@@ -109,10 +108,3 @@ def given(value: T | None, default: T) -> T:
 def optional(value: T | None) -> T | None:
     """The argument, or None where it was left out."""
     return None if value is strawberry.UNSET else value
-
-
-def storable(name: str, text: str | None) -> str | None:
-    """The text; raises InvalidArgument for what PostgreSQL cannot hold: NUL and lone surrogates."""
-    if text is not None and any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidArgument(name, "text without NUL and lone surrogates", ascii(text[:80]))
-    return text

@@ -1,6 +1,7 @@
 """What can be followed."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +51,7 @@ class Subscription:
     ) -> AsyncGenerator[SymbolChange, None]:
         asked = optional(tickers)
         wanted = {normalise(ticker) for ticker in asked} if asked is not None else None
-        async for change in info.context.services.feed.follow(optional(after)):
-            if wanted is None or change.event.ticker in wanted:
-                yield SymbolChange.from_domain(change, info.context.read_now())
+        async with aclosing(info.context.services.feed.follow(optional(after))) as changes:
+            async for change in changes:
+                if wanted is None or change.event.ticker in wanted:
+                    yield SymbolChange.from_domain(change, info.context.read_now())

@@ -10,7 +10,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from domain.clock import Clock
 from domain.ports import MarketDataProvider
-from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from graph.context import About, Services
 from persistence.engine import Engine
@@ -19,6 +18,7 @@ from persistence.market_clock import SharedClock, clock_generation, join_clock, 
 from persistence.unit_of_work import SqlDatabase
 from persistence.upgrade import upgrade
 from providers.registry import RECORDED, open_provider
+from web.metrics import CountedRefreshing, Metrics
 from web.settings import Settings
 from web.workers import Loops, every
 
@@ -47,6 +47,7 @@ class Container:
     database: SqlDatabase
     feed: SqlEventFeed
     services: Services
+    metrics: Metrics
     clock_generation: int
 
 
@@ -104,14 +105,15 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, provider: Mar
     database = SqlDatabase(engine, clock.generation)
     feed = SqlEventFeed(database)
     database.on_append = feed.poke
+    metrics = Metrics()
     services = Services(
         symbols=Symbols(database, provider, clock.clock, settings.staleness_threshold),
-        refreshing=Refreshing(database, provider, clock.clock),
+        refreshing=CountedRefreshing(database, provider, clock.clock, metrics.refresh),
         feed=feed,
         clock=clock.clock,
         about=About(version("freshtape"), engine.kind),
     )
-    return Container(settings, engine, database, feed, services, clock.generation)
+    return Container(settings, engine, database, feed, services, metrics, clock.generation)
 
 
 @asynccontextmanager

@@ -8,14 +8,21 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from domain.errors import ClockReplaced
+from graph.execution import Executor
 from web.app import create_app
 from web.container import CannotStart, Container, running_loops
+from web.protocols import PING_SECONDS, PatientHttp, PatientSocket
+from web.settings import Settings
 
 T = TypeVar("T")
 
 SHUTDOWN_SECONDS = 5
+"""How long answers under way may take when the service ends."""
+MUTATION_SECONDS = 2
+"""How much longer a mutation may take whose caller is not there any more."""
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -31,17 +38,9 @@ async def serve(container: Container, announce: Callable[[str], None]) -> None:
     """Serves until a signal comes. `announce` is told the address once connections are taken. Raises CannotStart, and
     ClockReplaced when another process has changed the database's clock."""
     listener = _listen(container.settings.host, container.settings.port)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(container),
-            ws="websockets-sansio",
-            ws_per_message_deflate=False,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
-    )
+    executor = Executor(container.services, container.settings.limits, container.metrics.operation)
+    container.metrics.subscriptions.set_function(lambda: executor.subscriptions)
+    server = _Server(_config(create_app(container, executor), container.settings), executor)
     is_replaced = asyncio.Event()
 
     def stop() -> None:
@@ -54,6 +53,36 @@ async def serve(container: Container, announce: Callable[[str], None]) -> None:
         await server.serve(sockets=[listener])
     if is_replaced.is_set():
         raise ClockReplaced
+
+
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=PatientHttp,
+        ws=PatientSocket,
+        ws_max_size=settings.max_frame_bytes,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn waits for every answer under way: those without an end are told to end first."""
+
+    def __init__(self, config: uvicorn.Config, executor: Executor) -> None:
+        super().__init__(config)
+        self._executor = executor
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._executor.closing.set()
+        await super().shutdown(sockets)
+        await self._executor.close(MUTATION_SECONDS)
 
 
 def _end_quietly_on_signals(server: uvicorn.Server) -> None:

@@ -25,6 +25,8 @@ from sqlalchemy.exc import ArgumentError
 
 import providers
 from domain.clock import parse_instant
+from graph.limits import Limits
+from web.doors import LOOPBACK
 
 PREFIX = "FRESHTAPE_"
 TESTS_PREFIX = "FRESHTAPE_TEST_"
@@ -42,6 +44,7 @@ _DRIVERS = {
     _POSTGRESQL: _POSTGRESQL,
 }
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9.])?")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 _MASK = "***"
 _LONGEST_ECHO = 80
 
@@ -107,6 +110,45 @@ def _host(text: str) -> str:
     return text
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _knows_its_openness(value: bool, info: ValidationInfo) -> bool:
+    if not value and not _is_loopback(info.data.get("host", "localhost")):
+        raise ValueError("open to others")
+    return value
+
+
+def _items(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    return tuple(dict.fromkeys(item.strip().lower() for item in items if item.strip()))
+
+
+def _hosts(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_host(item.removeprefix("[").removesuffix("]")) for item in _items(value))
+
+
+def _origins(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    origins = _items(value)
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("no origins")
+    return origins
+
+
+def _limit(default: int, description: str, most: int = 1_000_000) -> Any:
+    allowed = f"a whole number from 1 to {most}"
+    return Field(default=default, ge=1, le=most, description=description, json_schema_extra={"allowed": allowed})
+
+
+def _seconds(default: float, description: str) -> Any:
+    allowed = "a number of seconds from 0.1 to 300"
+    return Field(default=default, ge=0.1, le=300, description=description, json_schema_extra={"allowed": allowed})
+
+
 class Settings(BaseSettings):
     """What the environment, `.env` or nobody has set. `load_settings` makes one and explains what is wrong."""
 
@@ -166,6 +208,70 @@ class Settings(BaseSettings):
         description="The hours after which a symbol that has not been refreshed is stale.",
         json_schema_extra={"allowed": "a whole number from 1 to 1000000"},
     )
+
+    allow_unauthenticated: Annotated[bool, AfterValidator(_knows_its_openness)] = Field(
+        default=False,
+        validate_default=True,
+        description="There is no access control yet: whoever reaches the service may read and change everything. Needed to "
+        "listen beyond this machine.",
+        json_schema_extra={"allowed": "true or false, and true where FRESHTAPE_HOST is an address beyond this machine"},
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = Field(
+        default=(),
+        description="The names under which the service is asked, besides localhost and FRESHTAPE_HOST. Others get 400.",
+        json_schema_extra={"allowed": "empty, or host names and IP addresses without ports, separated by commas"},
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = Field(
+        default=(),
+        description="The other sites whose pages may ask the service from a browser, over HTTP and WebSocket.",
+        json_schema_extra={"allowed": "empty, or origins such as https://desk.example.com, separated by commas"},
+    )
+    max_body_bytes: int = _limit(Limits.body_bytes, "The longest body of an HTTP request, in bytes.", most=1 << 30)
+    max_frame_bytes: int = _limit(Limits.frame_bytes, "The longest message on a WebSocket, in bytes.", most=1 << 30)
+    max_values: int = _limit(Limits.values, "The most values that the variables of a request may hold.")
+    max_query_characters: int = _limit(Limits.characters, "The longest query, in characters.")
+    max_query_tokens: int = _limit(Limits.tokens, "The most tokens (names, numbers, signs) of a query.", most=100_000)
+    max_query_depth: int = _limit(
+        Limits.depth, "How deep fields of a query may be nested; those of introspection have a limit of their own.", most=50
+    )
+    max_query_aliases: int = _limit(Limits.aliases, "The most aliases of a query, fragments counted where they are spread.")
+    max_introspections: int = _limit(Limits.introspections, "How often a query may ask for `__schema` or `__type`.", most=100)
+    max_page_size: int = _limit(Limits.page_size, "The most that `first` or `last` may ask for.", most=100_000)
+    max_query_nodes: int = _limit(
+        Limits.nodes, "The most that the page sizes of a query may come to, multiplied along one path.", most=10_000_000
+    )
+    query_seconds: float = _seconds(Limits.query_seconds, "After how many seconds a query is given up; a mutation never is.")
+    connection_init_seconds: float = _seconds(
+        Limits.connection_init_seconds, "How long a WebSocket may take to greet with `connection_init`, in seconds."
+    )
+    max_socket_subscriptions: int = _limit(
+        Limits.socket_subscriptions, "The most operations under way on one WebSocket.", most=10_000
+    )
+    max_subscriptions: int = _limit(Limits.subscriptions, "The most subscriptions of one process.", most=1_000_000)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            body_bytes=self.max_body_bytes,
+            frame_bytes=self.max_frame_bytes,
+            values=self.max_values,
+            characters=self.max_query_characters,
+            tokens=self.max_query_tokens,
+            depth=self.max_query_depth,
+            aliases=self.max_query_aliases,
+            introspections=self.max_introspections,
+            page_size=self.max_page_size,
+            nodes=self.max_query_nodes,
+            query_seconds=self.query_seconds,
+            connection_init_seconds=self.connection_init_seconds,
+            socket_subscriptions=self.max_socket_subscriptions,
+            subscriptions=self.max_subscriptions,
+        )
+
+    @property
+    def served_hosts(self) -> frozenset[str]:
+        """The names under which the service may be asked, as a Host header has them, without ports."""
+        return frozenset({*LOOPBACK, self.host.lower(), *self.allowed_hosts})
 
     @property
     def staleness_threshold(self) -> timedelta:
@@ -294,6 +400,10 @@ def _text(value: object) -> str:
             return value.isoformat()
         case Path() if value == BUNDLED_SAMPLE:
             return "bundled"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
         case _:
             return str(value)
 

@@ -8,13 +8,11 @@ import strawberry
 
 from domain import bars as domain
 from domain.clock import parse_instant
-from domain.errors import InvalidArgument
 from domain.ports import BarPage, BarQuery
-from graph.paging import PageInfo, page_size, read_cursor, write_cursor
+from graph.limits import UNSIZED
+from graph.paging import PageInfo, read_cursor, write_cursor
 from graph.scalars import optional
 from graph.types.enums import Interval
-
-DEFAULT_BARS = 500
 
 
 @strawberry.type(
@@ -84,14 +82,11 @@ def bar_query(
     last: int | None,
     before: str | None,
 ) -> BarQuery:
-    """Raises InvalidArgument for both first and last, a size out of bounds, or a cursor that is none."""
+    """Raises InvalidArgument for a cursor that is none."""
     first, last = optional(first), optional(last)
-    if first is not None and last is not None:
-        raise InvalidArgument("first and last", "given one at a time", "both")
-    limit = page_size("first", first) if first is not None else page_size("last", last if last is not None else DEFAULT_BARS)
     return BarQuery(
         interval=interval,
-        limit=limit,
+        limit=first or last or UNSIZED,
         until=until,
         newest=first is None,
         start=optional(start),

@@ -13,7 +13,7 @@ from domain.events import Position
 from domain.ports import SymbolPage
 from domain.tickers import pair_of
 from graph.context import Reading
-from graph.paging import PageInfo, page_size, write_cursor
+from graph.paging import PageInfo, write_cursor
 from graph.scalars import given, optional
 from graph.types.bar import BarConnection, bar_query
 from graph.types.enums import AssetClass, Direction, Interval, LevelKind, StalenessReason, SymbolStatus
@@ -152,7 +152,7 @@ class Symbol(Node):
 
     @strawberry.field(description="Strongest first.")
     async def levels(self, kind: LevelKind | None = UNSET, first: int | None = 50) -> list[PriceLevel]:
-        size, wanted = page_size("first", given(first, 50)), optional(kind)
+        size, wanted = given(first, 50), optional(kind)
         found = await self.reading.levels.load(self.ticker)
         return [PriceLevel.from_domain(level) for level in found if wanted in (None, level.kind)][:size]
 

@@ -152,7 +152,9 @@ async def test_every_event_is_read_at_its_own_instant(graph: GraphClient, feed: 
     for hours, is_stale in ((1, False), (49, True)):
         refreshed.at = EVENING + hours * HOURS
         symbol = (await graph.add("AAPL", name=f"Apple {hours}", expectedVersion=2 if hours == 1 else 3))["symbol"]
-        event = (await anext(events)).data["symbolChanged"]
+        answer = await anext(events)
+        assert answer.data is not None
+        event = answer.data["symbolChanged"]
         assert event["at"] == refreshed.at.isoformat()
         assert event["symbol"] == {"version": symbol["version"], "hoursSinceUpdate": float(hours), "isStale": is_stale}
     await events.aclose()

@@ -4,24 +4,31 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from graph.context import Context, Services
-from graph.schema import schema
+from graph.context import Services
+from graph.execution import Answer, Executor, NotExecutable
+from graph.limits import Limits
+from graph.request import Request
 
 
 class GraphClient:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, limits: Limits | None = None) -> None:
         self.services = services
+        self.limits = limits or Limits()
 
-    async def raw(self, query: str, **variables: Any) -> Any:
-        """The whole result, errors and all."""
-        return await schema.execute(query, variable_values=variables, context_value=Context(self.services))
+    async def raw(self, query: str, **variables: Any) -> Answer:
+        """The whole answer, errors and all."""
+        executor = Executor(self.services, self.limits)
+        try:
+            return await executor.execute(await executor.prepare(Request(query, variables)))
+        except NotExecutable as refused:
+            return refused.answer
 
     async def __call__(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data of an operation that must not fail."""
         result = await self.raw(query, **variables)
-        assert result.errors is None, result.errors
+        assert not result.errors, result.errors
         assert result.data is not None
-        return dict(result.data)
+        return result.data
 
     async def refused(self, query: str, **variables: Any) -> tuple[str | None, str]:
         """The code and the sentence of the one error of an operation that must fail."""
@@ -42,12 +49,13 @@ class GraphClient:
         assert isinstance(answer, dict)
         return answer
 
-    async def follow(self, query: str, **variables: Any) -> AsyncGenerator[Any, None]:
-        """The results of a subscription."""
-        stream = await schema.stream(query, variable_values=variables, context_value=Context(self.services))
-        async with aclosing(stream):
-            async for result in stream:
-                yield result
+    async def follow(self, query: str, **variables: Any) -> AsyncGenerator[Answer, None]:
+        """The answers of a subscription."""
+        executor = Executor(self.services, self.limits)
+        operation = await executor.prepare(Request(query, variables))
+        async with aclosing(executor.stream(operation)) as answers:
+            async for answer in answers:
+                yield answer
 
 
 _SYMBOL = "symbol { ticker name assetClass status version lastUpdated asOf levelCount lastPrice isStale stalenessReason }"

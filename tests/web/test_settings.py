@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
 import providers
+from graph.limits import Limits
 from web.settings import Settings, WrongSetting, configuration_page, described, load_settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -68,6 +69,10 @@ def test_the_bundled_market_lies_beside_the_providers(monkeypatch: pytest.Monkey
     assert described(loaded())[2].value == "bundled"
 
 
+HOSTS = ("tape.example.com", "10.0.0.7", "::7")
+DESKS = ("https://desk.example.com", "http://[::1]:3000")
+
+
 @pytest.mark.parametrize(
     ("variable", "text", "attribute", "value"),
     [
@@ -76,9 +81,15 @@ def test_the_bundled_market_lies_beside_the_providers(monkeypatch: pytest.Monkey
         ("FRESHTAPE_CLOCK", "", "clock", None),
         ("FRESHTAPE_CLOCK", "  ", "clock", None),
         ("FRESHTAPE_CLOCK", " 2025-03-14T10:30:00-04:00 ", "clock", datetime(2025, 3, 14, 14, 30, tzinfo=UTC)),
-        ("FRESHTAPE_HOST", " 0.0.0.0 ", "host", "0.0.0.0"),
+        ("FRESHTAPE_HOST", " 127.8.8.8 ", "host", "127.8.8.8"),
         ("FRESHTAPE_HOST", "::1", "host", "::1"),
-        ("FRESHTAPE_HOST", "tape.example.com", "host", "tape.example.com"),
+        ("FRESHTAPE_HOST", "LocalHost", "host", "LocalHost"),
+        ("FRESHTAPE_ALLOWED_HOSTS", "", "allowed_hosts", ()),
+        ("FRESHTAPE_ALLOWED_HOSTS", " Tape.example.com, 10.0.0.7,[::7] ", "allowed_hosts", HOSTS),
+        ("FRESHTAPE_ALLOWED_HOSTS", "a.b", "served_hosts", {"localhost", "127.0.0.1", "::1", "a.b"}),
+        ("FRESHTAPE_ALLOWED_ORIGINS", "https://Desk.example.com,http://[::1]:3000", "allowed_origins", DESKS),
+        ("FRESHTAPE_ALLOW_UNAUTHENTICATED", "true", "allow_unauthenticated", True),
+        ("FRESHTAPE_QUERY_SECONDS", "0.5", "query_seconds", 0.5),
         ("FRESHTAPE_PORT", "0", "port", 0),
         ("FRESHTAPE_PORT", " 65535 ", "port", 65535),
         ("SYMBOL_STALENESS_HOURS", "1", "symbol_staleness_hours", 1),
@@ -89,6 +100,41 @@ def test_the_bundled_market_lies_beside_the_providers(monkeypatch: pytest.Monkey
 def test_values(monkeypatch: pytest.MonkeyPatch, variable: str, text: str, attribute: str, value: object) -> None:
     monkeypatch.setenv(variable, text)
     assert getattr(loaded(), attribute) == value
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "tape.example.com", "10.0.0.7"])
+def test_beyond_this_machine_it_must_be_said_that_it_is_open(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("FRESHTAPE_HOST", host)
+    assert wrong() == (
+        "FRESHTAPE_ALLOW_UNAUTHENTICATED is 'False'; it must be true or false, and true where FRESHTAPE_HOST is an address "
+        "beyond this machine."
+    )
+    monkeypatch.setenv("FRESHTAPE_ALLOW_UNAUTHENTICATED", "true")
+    assert host in loaded().served_hosts
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("FRESHTAPE_ALLOWED_HOSTS", "tape.example.com:8000"),
+        ("FRESHTAPE_ALLOWED_HOSTS", "*"),
+        ("FRESHTAPE_ALLOWED_ORIGINS", "desk.example.com"),
+        ("FRESHTAPE_ALLOWED_ORIGINS", "https://desk.example.com/"),
+        ("FRESHTAPE_ALLOWED_ORIGINS", "*"),
+        ("FRESHTAPE_ALLOWED_ORIGINS", "null"),
+        ("FRESHTAPE_MAX_QUERY_DEPTH", "0"),
+        ("FRESHTAPE_QUERY_SECONDS", "0"),
+    ],
+)
+def test_doors_and_limits_that_cannot_be(monkeypatch: pytest.MonkeyPatch, variable: str, text: str) -> None:
+    monkeypatch.setenv(variable, text)
+    assert wrong().startswith(f"{variable} is {text!r}; it must be ")
+
+
+def test_the_limits_are_those_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loaded().limits == Limits()
+    monkeypatch.setenv("FRESHTAPE_MAX_QUERY_NODES", "7")
+    assert loaded().limits == Limits(nodes=7)
 
 
 def test_the_clock_is_told_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,10 +246,10 @@ def test_the_sample_market_matters_only_to_the_sample_provider(monkeypatch: pyte
 
 
 def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path(".env").write_text("# ours\n\nFRESHTAPE_PORT=1\nexport FRESHTAPE_HOST='::'\nSYMBOL_STALENESS_HOURS=24\nOTHER=1\n")
+    Path(".env").write_text("# ours\n\nFRESHTAPE_PORT=1\nexport FRESHTAPE_HOST='::1'\nSYMBOL_STALENESS_HOURS=24\nOTHER=1\n")
     monkeypatch.setenv("FRESHTAPE_PORT", "2")
     settings = loaded()
-    assert (settings.port, settings.host, settings.symbol_staleness_hours) == (2, "::", 24)
+    assert (settings.port, settings.host, settings.symbol_staleness_hours) == (2, "::1", 24)
 
 
 def test_an_empty_variable_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +354,7 @@ def test_any_password_survives_and_is_hidden(secret: str, user: str, database: s
 def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESHTAPE_CLOCK", "2025-03-14T10:30:00-04:00")
     monkeypatch.setenv("SYMBOL_STALENESS_HOURS", "24")
-    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())] == [
+    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())][:7] == [
         ("FRESHTAPE_DATABASE_URL", "sqlite+aiosqlite:///./freshtape.db", "sqlite+aiosqlite:///./freshtape.db"),
         ("FRESHTAPE_PROVIDERS", "sample", "sample"),
         ("FRESHTAPE_SAMPLE_DIR", "market", "bundled"),

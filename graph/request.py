@@ -1,0 +1,83 @@
+"""A GraphQL request as it comes in: read once, and refused once for what no part of the service could do anything with."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from graph.limits import LimitExceeded
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+class BadRequest(Exception):
+    """One sentence that says what is wrong with the request, and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    query: str
+    variables: Mapping[str, Any]
+    operation_name: str | None = None
+
+
+def read_json(text: bytes) -> object:
+    """The value that UTF-8 text holds. Raises BadRequest for anything but one JSON value."""
+    try:
+        return json.loads(text.decode(), parse_constant=_refuse_constant)
+    except UnicodeDecodeError:
+        raise BadRequest("The request must be UTF-8 text.") from None
+    except json.JSONDecodeError as error:
+        raise BadRequest(f"The request must be JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
+    except RecursionError:
+        raise BadRequest("The request is nested too deeply to be read.") from None
+    except ValueError:
+        raise BadRequest("A number in the request has too many digits.") from None
+
+
+def read_request(body: object, most_values: int) -> Request:
+    """The request that a JSON value is. Raises BadRequest, and LimitExceeded for variables that hold too many values."""
+    if isinstance(body, list):
+        raise BadRequest("A request is one JSON object; batches are not served.")
+    if not isinstance(body, dict):
+        raise BadRequest("A request is a JSON object with a query, and perhaps variables and an operationName.")
+    query, variables = body.get("query"), body.get("variables")
+    if not isinstance(query, str) or not query:
+        raise BadRequest("query must be a string that is not empty.")
+    if not isinstance(variables, (dict, type(None))):
+        raise BadRequest("variables must be an object.")
+    if not isinstance(body.get("operationName"), (str, type(None))):
+        raise BadRequest("operationName must be a string.")
+    if not isinstance(body.get("extensions"), (dict, type(None))):
+        raise BadRequest("extensions must be an object.")
+    _check_texts([query, body.get("operationName"), variables], most_values)
+    return Request(query, variables or {}, body.get("operationName"))
+
+
+def unstorable(text: str) -> bool:
+    """Whether the text has NUL or half a surrogate pair in it: PostgreSQL holds neither, UTF-8 not the latter."""
+    return _UNSTORABLE.search(text) is not None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise BadRequest(f"{name} is no JSON number.")
+
+
+def _check_texts(body: list[object], most_values: int) -> None:
+    for count, value in enumerate(_values(body)):
+        if count > most_values:
+            raise LimitExceeded("values", most_values, f"more than {most_values:,}", " in the variables")
+        if isinstance(value, str) and unstorable(value):
+            raise BadRequest(f"{value[:80]!a} holds NUL or half a surrogate pair, which no text here can.")
+
+
+def _values(body: list[object]) -> Iterator[object]:
+    """Every value and every key, however deep."""
+    waiting: list[Any] = [body]
+    while waiting:
+        inside = waiting.pop()
+        for value in (*inside, *inside.values()) if isinstance(inside, dict) else inside:
+            yield value
+            if isinstance(value, (dict, list)):
+                waiting.append(value)

@@ -1,0 +1,34 @@
+"""Whether the process lives, and whether it can serve."""
+
+import asyncio
+import logging
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from domain.errors import Refusal
+from domain.ports import Database
+
+log = logging.getLogger("freshtape.health")
+
+READY_SECONDS = 5
+
+
+def health_routes(database: Database) -> list[BaseRoute]:
+    """`/healthz`: the process answers. `/readyz`: its database does too, else 503."""
+
+    async def healthy(_: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def ready(_: Request) -> Response:
+        try:
+            async with asyncio.timeout(READY_SECONDS), database.read() as unit:
+                await unit.events.head()
+        except (Refusal, SQLAlchemyError, OSError) as error:
+            log.warning("not ready: the database does not answer: %r", error)
+            return JSONResponse({"status": "unavailable", "reason": "the database does not answer"}, status_code=503)
+        return JSONResponse({"status": "ready"})
+
+    return [Route("/healthz", healthy), Route("/readyz", ready)]

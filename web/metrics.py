@@ -1,0 +1,99 @@
+"""What the process counts, for Prometheus, at `/metrics`."""
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from domain.clock import Clock
+from domain.errors import Refusal
+from domain.ports import Database, MarketDataProvider
+from domain.services.refreshing import Refreshed, Refreshing
+
+PATHS = ("/graphql", "/healthz", "/readyz", "/metrics")
+
+
+class Metrics:
+    """A registry of its own: a process may hold several services, as tests do."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "freshtape_http_requests", "HTTP requests answered.", ["path", "method", "status"], registry=self.registry
+        )
+        self._operations = Histogram(
+            "freshtape_operation_seconds", "GraphQL operations that have ended.", ["type", "outcome"], registry=self.registry
+        )
+        self.sockets = Gauge("freshtape_sockets", "WebSockets that are open.", registry=self.registry)
+        self.subscriptions = Gauge("freshtape_subscriptions", "Subscriptions that are served.", registry=self.registry)
+        self._refreshes = Histogram(
+            "freshtape_refresh_seconds", "Refreshes that have ended.", ["outcome"], registry=self.registry
+        )
+        self._provider_calls = Histogram(
+            "freshtape_provider_call_seconds",
+            "Calls of providers, those refused by the gate among them.",
+            ["provider", "operation", "outcome"],
+            registry=self.registry,
+        )
+
+    def operation(self, kind: str, outcome: str, seconds: float) -> None:
+        self._operations.labels(kind, outcome).observe(seconds)
+
+    def refresh(self, outcome: str, seconds: float) -> None:
+        self._refreshes.labels(outcome).observe(seconds)
+
+    def provider_call(self, provider: str, operation: str, outcome: str, seconds: float) -> None:
+        self._provider_calls.labels(provider, operation, outcome).observe(seconds)
+
+    def request(self, path: str, method: str, status: int) -> None:
+        self._requests.labels(path if path in PATHS else "other", method, status).inc()
+
+    async def page(self, _: Request) -> Response:
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class Counted:
+    """Middleware that counts requests and sockets."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            with self._metrics.sockets.track_inprogress():
+                await self._app(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.request(scope["path"], scope["method"], message["status"])
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+class CountedRefreshing(Refreshing):
+    """Refreshing, with its ends counted: refreshed, the refusal's code, or fault."""
+
+    def __init__(
+        self, database: Database, provider: MarketDataProvider, clock: Clock, observe: Callable[[str, float], None]
+    ) -> None:
+        super().__init__(database, provider, clock)
+        self._observe = observe
+
+    async def refresh(self, ticker: str, version: int | None, started_by: str) -> Refreshed:
+        started, outcome = time.monotonic(), "fault"
+        try:
+            done = await super().refresh(ticker, version, started_by)
+            outcome = "refreshed"
+        except Refusal as refusal:
+            outcome = refusal.code.lower()
+            raise
+        finally:
+            self._observe(outcome, time.monotonic() - started)
+        return done
