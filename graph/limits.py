@@ -66,7 +66,7 @@ class LimitExceeded(GraphQLError):
 
 
 class Weight(NamedTuple):
-    """`nodes` is the largest product of page sizes along one path, and `heaviest` that path."""
+    """`nodes` is the largest product of page sizes along one path, and `heaviest` that path, to its last page."""
 
     depth: int = 0
     aliases: int = 0
@@ -167,7 +167,7 @@ class _Scales:
             inner.aliases + alias,
             inner.introspections,
             inner.nodes * (size if size is not None else 1),
-            (name, *inner.heaviest),
+            (name, *inner.heaviest) if size is not None or inner.heaviest else (),
         )
 
     def _size(self, node: FieldNode, field: GraphQLField) -> int | None:

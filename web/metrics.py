@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +13,8 @@ from domain.clock import Clock
 from domain.errors import Refusal
 from domain.ports import Database, MarketDataProvider
 from domain.services.refreshing import Refreshed, Refreshing
+
+disable_created_metrics()  # a series more for each, that says when it was first counted
 
 PATHS = ("/graphql", "/healthz", "/readyz", "/metrics")
 
