@@ -21,6 +21,7 @@ from graphql import (
     parse,
     validate,
 )
+from graphql.validation.rules import overlapping_fields_can_be_merged
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
 from graph.context import Context, Services
@@ -35,6 +36,9 @@ INLINE_CHARACTERS = 2_000
 """Longer documents are prepared in a thread: the worst of them take a tenth of a second, in which others are served."""
 MOST_ERRORS = 10
 """Validation stops there: with its suggestions an error can cost milliseconds."""
+
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 30_000
+"""A microsecond each: what comparing the fields of one document may cost. Honest ones spend a hundredth of it."""
 
 Observer = Callable[[str, str, float], None]
 """Told of every operation that has ended: its type, its outcome (ok, errors, gone) and its seconds."""

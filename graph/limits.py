@@ -44,7 +44,7 @@ class Limits:
     tokens: int = 1_000
     depth: int = 10
     aliases: int = 15
-    introspections: int = 5
+    introspections: int = 2
     page_size: int = 1_000
     nodes: int = 50_000
     query_seconds: float = 10
