@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     GraphQLError,
     GraphQLSyntaxError,
     Lexer,
@@ -18,6 +19,7 @@ from graphql import (
     OperationType,
     Source,
     TokenKind,
+    execute_sync,
     parse,
     validate,
 )
@@ -59,7 +61,16 @@ class Operation:
 
     request: Request
     document: DocumentNode
-    kind: OperationType
+    definition: OperationDefinitionNode
+
+    @property
+    def kind(self) -> OperationType:
+        return self.definition.operation
+
+    @property
+    def asks_of_the_schema_alone(self) -> bool:
+        roots = self.definition.selection_set.selections
+        return all(isinstance(root, FieldNode) and root.name.value.startswith("__") for root in roots)
 
 
 class NotExecutable(Exception):
@@ -105,7 +116,7 @@ class Executor:
             check_operation(schema.core, prepared, definition, request.variables, self.limits)
         except (GraphQLError, RecursionError) as error:
             raise NotExecutable(_refusal(error)) from None
-        return Operation(request, prepared, definition.operation)
+        return Operation(request, prepared, definition)
 
     async def execute(self, operation: Operation) -> Answer:
         """The answer to a query or a mutation. A query is given up when its time is over or its caller has gone; a mutation
@@ -124,6 +135,17 @@ class Executor:
                 return timed.ended(Answer(None, [LimitExceeded("query_seconds", seconds, f"more than {seconds:g}")]))
 
     async def _execute(self, operation: Operation) -> Answer:
+        if operation.asks_of_the_schema_alone:  # whole schemas take a while, and need nothing of the event loop
+            request = operation.request
+            work = partial(
+                execute_sync,
+                schema.core,
+                operation.document,
+                variable_values=dict(request.variables),
+                operation_name=request.operation_name,
+            )
+            result = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return Answer(result.data, told(result.errors or ()), is_request_error=result.data is None)
         answer = _answer(await schema.execute(**self._arguments(operation)))
         # Variables are read when the execution begins: what is wrong with them is at no field.
         is_early = answer.data is None and bool(answer.errors) and all(error.path is None for error in answer.errors)

@@ -131,8 +131,8 @@ def _parameters(request: Request) -> dict[str, Any]:
     for name, value in pairs:
         if name in found:
             raise BadRequest(f"The parameter {name[:80]!r} is given twice.")
-        found[name] = read_json(value.encode()) if name in ("variables", "extensions") and value else value
-    return {name: found.get(name) or None for name in PARAMETERS}
+        found[name] = read_json(value.encode()) if name in ("variables", "extensions") else value
+    return {name: found.get(name) for name in PARAMETERS}
 
 
 def _playground() -> str:
