@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := tests/clients/node_modules/.package-lock.json
 PIP_INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(CURDIR)/requirements.lock $(BIN)/python -m pip install --quiet
 
 .PHONY: demo test check bench format lock schema clean
@@ -9,7 +10,7 @@ PIP_INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(CURDIR)/requirem
 demo: .make/runtime
 	@$(BIN)/freshtape demo
 
-test: .make/dev
+test: .make/dev $(CLIENTS)
 	$(BIN)/python -m pytest
 
 check: .make/dev
@@ -38,7 +39,7 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) .make
+	rm -rf $(VENV) .make tests/clients/node_modules
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit("Freshtape needs Python 3.11 or newer: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
@@ -53,3 +54,8 @@ $(VENV)/pyvenv.cfg:
 	@echo "Setting up Freshtape and its tools in $(VENV) (a minute or two, the first time) …"
 	@$(PIP_INSTALL) --editable '.[dev]'
 	@mkdir -p .make && touch $@ .make/runtime
+
+# The GraphQL clients of the tests, exactly as locked, by the npm that came with .make/dev.
+$(CLIENTS): tests/clients/package-lock.json | .make/dev
+	@cd tests/clients && $(CURDIR)/$(BIN)/npm ci --loglevel=error
+	@touch $@
