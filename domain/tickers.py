@@ -72,6 +72,8 @@ COIN_QUOTES = _codes(
 )
 
 LONGEST = 32
+LONGEST_WRITTEN = 4 * LONGEST
+"""With spaces around it."""
 _LISTED = re.compile(r"[A-Z0-9]{1,12}(-[A-Z0-9]{1,4})?(\.[A-Z]{1,4})?")
 _INDEX = re.compile(r"\^[A-Z0-9]{1,12}(\.[A-Z]{1,4})?")
 _COIN = re.compile(r"[A-Z0-9]{2,12}")
@@ -129,10 +131,10 @@ _NEEDED = {
 
 def _canonical(text: str) -> tuple[str | None, str]:
     """The ticker, or None and why not."""
-    clean = " ".join(unicodedata.normalize("NFKC", text).split())
+    clean = " ".join(unicodedata.normalize("NFKC", text[:LONGEST_WRITTEN]).split())
     if not clean:
         return None, "it is empty"
-    if len(clean) > LONGEST:
+    if len(clean) > LONGEST or len(text) > LONGEST_WRITTEN:
         return None, f"it is longer than {LONGEST} characters"
     if not re.fullmatch(r"[A-Za-z0-9^./_ -]+", clean):
         return None, "only letters, digits and . - / ^ belong in one"
@@ -177,7 +179,7 @@ def _split_coin(ticker: str) -> str | None:
 
 def _suggestions(text: str) -> tuple[str, ...]:
     """What was probably meant: without an exchange's prefix, a word behind it, or signs around it."""
-    clean = unicodedata.normalize("NFKC", text[: 4 * LONGEST]).upper().strip()
+    clean = unicodedata.normalize("NFKC", text[:LONGEST_WRITTEN]).upper().strip()
     guesses = (clean.rpartition(":")[2], clean.split("=")[0], *clean.split()[:1], re.sub(r"[^A-Z0-9]", "", clean))
     found = (_canonical(guess)[0] for guess in guesses)
     return tuple(ticker for ticker in found if ticker)[:1]

@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 
 from graph.limits import LimitExceeded
 
-MOST_CONTAINERS = 20_000
+MOST_NAMES = 20_000
 MOST_COMMAS = 300_000
-"""More than any request has that can be answered; making so many values is what takes long in reading 2 MiB."""
+"""More than any request has that can be answered: it is the making of so many values that takes long in reading 2 MiB."""
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -28,8 +28,8 @@ class Request:
 
 def read_json(text: bytes) -> object:
     """The value that UTF-8 text holds. Raises BadRequest for anything but one JSON value."""
-    if text.count(b"[") + text.count(b"{") > MOST_CONTAINERS or text.count(b",") > MOST_COMMAS:
-        raise BadRequest(f"The request may hold {MOST_CONTAINERS:,} lists and objects and {MOST_COMMAS:,} commas at most.")
+    if sum(map(text.count, (b"[", b"{", b":"))) > MOST_NAMES or text.count(b",") > MOST_COMMAS:
+        raise BadRequest(f"The request may hold {MOST_NAMES:,} names, lists and objects, and {MOST_COMMAS:,} commas, at most.")
     try:
         return json.loads(text.decode(), parse_constant=_refuse_constant)
     except UnicodeDecodeError:
@@ -57,7 +57,7 @@ def read_request(body: object, most_values: int) -> Request:
         raise BadRequest("operationName must be a string.")
     if not isinstance(body.get("extensions"), (dict, type(None))):
         raise BadRequest("extensions must be an object.")
-    _check_values([query, body.get("operationName"), variables], most_values)
+    _check_values([query, *(body.get(name) for name in ("operationName", "variables", "extensions"))], most_values)
     return Request(query, variables or {}, body.get("operationName"))
 
 
@@ -73,11 +73,11 @@ def _refuse_constant(name: str) -> NoReturn:
 def _check_values(body: list[object], most_values: int) -> None:
     for count, value in enumerate(_values(body)):
         if count > most_values:
-            raise LimitExceeded("values", most_values, f"more than {most_values:,}", " in the variables")
+            raise LimitExceeded("values", most_values, f"more than {most_values:,}", " in variables and extensions")
         if isinstance(value, str) and unstorable(value):
             raise BadRequest(f"{value[:80]!a} holds NUL or half a surrogate pair, which no text here can.")
         if isinstance(value, float) and math.isinf(value):
-            raise BadRequest("A number in the variables is beyond the largest there is.")
+            raise BadRequest("A number in the request is beyond the largest there is.")
 
 
 def _values(body: list[object]) -> Iterator[object]:

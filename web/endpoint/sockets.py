@@ -197,7 +197,8 @@ def _check_payload(message: dict[str, Any]) -> None:
         raise Closing(INVALID, "The payload must be an object")
 
 
-_SHAPE: dict[str, Any] = {"query": str, "variables": (dict, type(None)), "operationName": (str, type(None)), "extensions": (dict, type(None))}
+_OBJECT, _TEXT = (dict, type(None)), (str, type(None))
+_SHAPE: dict[str, Any] = {"query": str, "variables": _OBJECT, "operationName": _TEXT, "extensions": _OBJECT}
 
 
 def _check_shape(payload: object) -> None:

@@ -41,7 +41,7 @@ class EventStream:
         async with aclosing(self._answers()) as answers:
             async for answer in answers:
                 await send(_part(b"event: next\ndata: " + encode(answer) + b"\n\n"))
-        await send(_part(b"event: complete\ndata: \n\n"))
+        await send(_part(b"event: complete\ndata:\n\n"))
 
     async def _answers(self) -> AsyncGenerator[Answer, None]:
         if isinstance(self._source, Answer):
