@@ -17,6 +17,7 @@ Ran = tuple[int, str, str]
 def freshtape(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Ran]:
     """Runs a command in an empty folder, on the last evening of the sample market; gives exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "sample")
     monkeypatch.setenv("FRESHTAPE_CLOCK", "2026-03-27T20:30:00Z")
 
     def run(*arguments: str) -> Ran:
@@ -92,6 +93,21 @@ def test_refusals_are_said_one_by_one_and_stop_nothing_else(freshtape: Callable[
         "SPY was changed meanwhile: expected version 7, it is 1.\n",
     )
     assert freshtape("symbols", "refresh", "QQQ")[:2] == (3, "QQQ is not tracked.\n")
+
+
+def test_quotes(freshtape: Callable[..., Ran]) -> None:
+    code, out, err = freshtape("quotes", "nflx", "eurusd", "NFLX")
+    assert (code, err) == (0, "")
+    assert [line.split() for line in out.splitlines()] == [
+        ["ticker", "price", "currency", "at", "previous", "close"],
+        ["NFLX", "93.43", "USD", "2026-03-27T20:00:00Z", "93.32"],
+        ["EUR/USD", "1.164", "USD", "2025-08-09T00:00:00Z", "1.1677"],
+    ]
+    code, out, _ = freshtape("quotes", "ZZZZ", "AAPL")
+    assert code == 3
+    assert re.search(r"^AAPL +248\.8 ", out, re.MULTILINE)
+    assert out.endswith("The provider has no price of ZZZZ.\n")
+    assert freshtape("quotes", "NASDAQ:AAPL")[0] == 3
 
 
 def test_a_provider_that_cannot_be_read_is_unavailable(
