@@ -4,10 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(CURDIR)/requirements.lock $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test check bench format lock schema clean
+.PHONY: demo yahoo-stub test check bench format lock schema clean
 
 demo: .make/runtime
 	@$(BIN)/freshtape demo
+
+# A server that speaks Yahoo's shapes, for who has no internet.
+yahoo-stub: .make/dev
+	@$(BIN)/python -m tests.support.yahoo
 
 test: .make/dev
 	$(BIN)/python -m pytest

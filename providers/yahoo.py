@@ -5,12 +5,13 @@ waits or remembers that Yahoo said no.
 """
 
 import asyncio
+import atexit
 import logging
 import warnings
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
+from functools import cache
 from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any, TypeVar
@@ -65,9 +66,6 @@ class YahooProvider:
         self._session = YahooSession(url, clock)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=NAME)
         self._data = _yfinance_on(self._session)
-        folder = mkdtemp(prefix="freshtape-yahoo-")
-        weakref.finalize(self, rmtree, folder, ignore_errors=True)
-        yfinance.set_tz_cache_location(folder)
 
     async def profile(self, ticker: str) -> Profile:
         return await self._ask(lambda: self._profile(ticker))
@@ -171,7 +169,16 @@ def _yfinance_on(session: YahooSession) -> YfData:
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="yfinance")
     yfinance.config.debug.hide_exceptions = False
     yfinance.config.network.retries = 0
+    _keep_caches()
     return YfData(session=session)
+
+
+@cache
+def _keep_caches() -> None:
+    """Time zones and cookies, in a folder of this process's own: its databases are not for several at once."""
+    folder = mkdtemp(prefix="freshtape-yahoo-")
+    atexit.register(rmtree, folder, ignore_errors=True)
+    yfinance.set_tz_cache_location(folder)
 
 
 def _rows(frame: Any) -> Iterator[Row]:

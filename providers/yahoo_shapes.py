@@ -144,8 +144,10 @@ def profile_of(ticker: str, entry: Mapping[str, Any]) -> Profile | None:
     )
 
 
-def quote_of(ticker: str, entry: Mapping[str, Any]) -> Quote:
-    """Raises Unusable."""
+def quote_of(ticker: str, entry: Mapping[str, Any]) -> Quote | None:
+    """None for what is not tracked. Raises Unusable."""
+    if class_of(entry) is None:
+        return None
     unit = unit_of(entry.get("currency"))
     price, at, previous = (entry.get(f"regularMarket{name}") for name in ("Price", "Time", "PreviousClose"))
     if price is None or at is None:
@@ -182,7 +184,7 @@ def history_of(symbol: Symbol, rows: Iterable[Row], unit: Unit, start: date, unt
     """The days asked for, as they stood at `now`.
 
     Yahoo divides by every split that it knows of, also by one that came after `until`: the bars are adjusted up to the newest
-    day that had opened at `now`, or to a split told ahead of its opening.
+    day that had opened at `now`, or to a split told ahead of its opening. Its dividends are a share of that day, too.
     """
     calendar = calendar_for(symbol.asset_class, symbol.exchange)
     asked = sorted(row for row in rows if start <= row.day <= until.date())

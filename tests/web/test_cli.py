@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.yahoo.server import YahooStub, running
 from web.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +109,30 @@ def test_quotes(freshtape: Callable[..., Ran]) -> None:
     assert re.search(r"^AAPL +248\.8 ", out, re.MULTILINE)
     assert out.endswith("The provider has no price of ZZZZ.\n")
     assert freshtape("quotes", "NASDAQ:AAPL")[0] == 3
+
+
+def test_yahoo_is_the_default(freshtape: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the command line to a server that speaks its shapes, in the present."""
+    for variable in ("FRESHTAPE_PROVIDERS", "FRESHTAPE_CLOCK"):
+        monkeypatch.delenv(variable)
+    with running(YahooStub()) as url:
+        monkeypatch.setenv("FRESHTAPE_YAHOO_URL", url)
+        assert freshtape("symbols", "add", "nflx", "ZZZZ")[:2] == (
+            3,
+            "NFLX is tracked: Netflix, Inc., STOCK.\nZZZZ is not known to the provider yahoo.\n",
+        )
+        code, out, _ = freshtape("symbols", "refresh", "--all")
+        assert code == 0
+        assert re.search(r"^NFLX is refreshed: 2\d\d bars changed, \d+ levels\.$", out, re.MULTILINE)
+        assert "NFLX is refreshed: 0 bars changed" in freshtape("symbols", "refresh", "NFLX")[1]
+        code, out, _ = freshtape("quotes", "NFLX", "BTC-USD")
+        assert code == 0
+        assert len(out.splitlines()) == 3
+        assert freshtape("quotes", "T429S")[0] == 4
+        assert freshtape("symbols", "add", "T429S")[:2] == (
+            4,
+            "The provider yahoo asks for fewer requests. Try again in 30 s.\n",
+        )
 
 
 def test_a_provider_that_cannot_be_read_is_unavailable(

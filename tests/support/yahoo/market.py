@@ -102,6 +102,9 @@ NOT_TRACKED: tuple[dict[str, Any], ...] = (
 )
 
 
+_PRICES = {"regularMarketPrice": 100.0, "regularMarketTime": 1_750_000_000}
+
+
 class Market:
     """Everything at the present that `now` tells; `now` is asked anew for every answer."""
 
@@ -137,7 +140,11 @@ class Market:
         result["events"] = self._events(listing, told, asked)
         return result
 
-    def quote(self, listing: Listing) -> dict[str, Any]:
+    def quote(self, symbol: str) -> dict[str, Any] | None:
+        """One of `quoteResponse.result`; None for an unknown symbol."""
+        listing = self.find(symbol)
+        if listing is None:
+            return next((it | {"currency": "USD", **_PRICES} for it in NOT_TRACKED if it["symbol"] == symbol), None)
         told = [day for day in self._told(listing) if day.close is not None]
         now, last, before = self.now(), told[-1], told[-2]
         return {
@@ -195,7 +202,7 @@ class Market:
             "exchangeName": listing.exchange,
             "instrumentType": listing.type,
             "exchangeTimezoneName": str(listing.zone),
-            "regularMarketTime": self.quote(listing)["regularMarketTime"],
+            "regularMarketTime": int(min(self.now(), self._told(listing)[-1].hours.close).timestamp()),
             "priceHint": 2,
             "dataGranularity": "1d",
             "validRanges": ["1d", "5d", "1mo", "3mo", "6mo", "1y", "2y", "5y", "10y", "ytd", "max"],

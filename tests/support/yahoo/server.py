@@ -165,9 +165,8 @@ class YahooStub:
     async def _quote(self, request: Request) -> Response:
         if request.query_params.get("crumb") != CRUMB:
             return _unauthorised()
-        found = (self.market.find(symbol) for symbol in request.query_params["symbols"].split(","))
-        quotes = [self.market.quote(listing) for listing in found if listing is not None]
-        return JSONResponse({"quoteResponse": {"result": quotes, "error": None}})
+        found = (self.market.quote(symbol) for symbol in request.query_params["symbols"].split(","))
+        return JSONResponse({"quoteResponse": {"result": [quote for quote in found if quote], "error": None}})
 
     # ── the test's pages
 
