@@ -190,7 +190,7 @@ def history_of(symbol: Symbol, rows: Iterable[Row], unit: Unit, start: date, unt
     asked = sorted(row for row in rows if start <= row.day <= until.date())
     actions = tuple(action for row in asked for action in _actions(symbol.ticker, row, unit))
     splits = [action.ex_date for action in actions if action.kind is ActionKind.SPLIT]
-    adjusted_to = max(_opened(calendar, now), *splits, date.min)
+    adjusted_to = max([_opened(calendar, now), *splits])
     bars = (bar for row in asked for bar in _bar(symbol.ticker, row, unit, calendar, until, adjusted_to))
     return History(tuple(bars), actions)
 

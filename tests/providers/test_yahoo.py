@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from domain.bars import ActionKind, Bar, History, Interval, split_adjusted
@@ -125,6 +125,15 @@ async def test_never_more_than_was_asked(yahoo: YahooProvider) -> None:
     assert (await daily(yahoo, AAPL, date(2026, 3, 28), EVENING + timedelta(days=1))).bars == ()
     minutes = yahoo.history(AAPL, Interval.ONE_MINUTE, date(2026, 3, 27), EVENING)
     assert (await refused(minutes)).message == "The provider yahoo does not serve bars of 1m."
+
+
+def test_days_that_were_not_asked_for_are_left_out() -> None:
+    """Yahoo is known to append its newest day, whatever the range."""
+    days = [date(2026, 3, day) for day in (27, 23, 24, 25, 26)]
+    rows = [Row(day, 10, 11, 9, 10, 100, 0.5, 0) for day in days]
+    told = history_of(AAPL, rows, Unit("USD"), date(2026, 3, 24), datetime(2026, 3, 26, 21, tzinfo=UTC), EVENING)
+    assert [bar.day.day for bar in told.bars] == [24, 25, 26]
+    assert [action.ex_date.day for action in told.actions] == [24, 25, 26]
 
 
 # ── splits
@@ -579,7 +588,10 @@ def test_a_price_in_32_bits_is_the_decimal_it_was(price: Decimal) -> None:
 
 
 @given(st.decimals("0.00000001", "9999999", places=4).filter(bool))
+@example(Decimal("9999.938"))  # in 32 bits it would be sent as 9999.9375, which is a price, too
 def test_a_price_in_64_bits_is_the_decimal_it_was(price: Decimal) -> None:
+    """But for what could as well have been sent in 32 bits: it is then that to seven digits."""
+    assume(float(numpy.float32(price)) != float(price))
     assert decimal_of(float(price)) == price
     assert "E" not in str(decimal_of(float(price)))
 
