@@ -5,13 +5,21 @@ BIN := $(VENV)/bin
 CLIENTS := tests/clients/node_modules/.package-lock.json
 PIP_INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(CURDIR)/requirements.lock $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test check bench format lock schema clean
+.PHONY: demo yahoo-stub test soak check bench format lock schema clean
 
 demo: .make/runtime
 	@$(BIN)/freshtape demo
 
+# A server that speaks Yahoo's shapes, for who has no internet.
+yahoo-stub: .make/dev
+	@$(BIN)/python -m tests.support.yahoo
+
 test: .make/dev $(CLIENTS)
 	$(BIN)/python -m pytest
+
+# More of what is made up.
+soak: .make/dev $(CLIENTS)
+	FRESHTAPE_TEST_FUZZED=2000 $(BIN)/python -m pytest tests/web/test_malformed.py
 
 check: .make/dev
 	$(BIN)/ruff check .

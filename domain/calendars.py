@@ -6,6 +6,7 @@ Every instant is aware UTC. A calendar answers only for the time it knows: what 
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -155,6 +156,16 @@ def calendar_for(asset_class: AssetClass, exchange: str | None) -> TradingCalend
     if asset_class is AssetClass.FOREX:
         return FOREX
     return _listed(exchange or NEW_YORK)
+
+
+def hours_of(calendar: TradingCalendar, day: date) -> TradingDay:
+    """The day as its provider tells of it: when the calendar knows nothing of it, or that nothing trades, a whole UTC day."""
+    with suppress(OutOfCalendar):
+        known = calendar.trading_day(day)
+        if known is not None:
+            return known
+    midnight = datetime.combine(day, time(), UTC)
+    return TradingDay(day, midnight, midnight + _DAY)
 
 
 @cache

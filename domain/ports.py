@@ -10,6 +10,7 @@ from domain.bars import Bar, CorporateAction, History, Interval
 from domain.errors import RefreshInFlight
 from domain.events import LoggedChange, Position, SymbolChanged
 from domain.levels import PriceLevel
+from domain.quotes import Quote
 from domain.staleness import AttemptOutcome
 from domain.symbols import Profile, Symbol, SymbolStatus
 from domain.tickers import AssetClass
@@ -21,6 +22,11 @@ class MarketDataProvider(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def asset_classes(self) -> frozenset[AssetClass]:
+        """What it serves."""
+        ...
+
     async def profile(self, ticker: str) -> Profile:
         """Raises SymbolNotFound when the provider does not know the ticker."""
         ...
@@ -30,7 +36,12 @@ class MarketDataProvider(Protocol):
         ...
 
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
-        """The bars of the trading days from `start` on that are over at `until`, with the actions known by then."""
+        """The bars of the trading days from `start` on that are over at `until`, with the actions known by then. Raises
+        SymbolNotFound when the provider does not know the ticker."""
+        ...
+
+    async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
+        """The newest prices, in the order asked for; what the provider does not know is not among them."""
         ...
 
 

@@ -11,17 +11,17 @@ before its day has begun.
 import asyncio
 import csv
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TypeVar
 
-from domain.bars import ActionKind, Bar, CorporateAction, History, Interval
-from domain.calendars import OutOfCalendar, TradingCalendar, calendar_for
+from domain.bars import ActionKind, Bar, CorporateAction, History, Interval, split_adjusted
+from domain.calendars import calendar_for, hours_of
 from domain.clock import Clock, parse_instant
 from domain.errors import InvalidTicker, ProviderUnavailable, SymbolNotFound
+from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass, normalise
 
@@ -35,6 +35,7 @@ class SampleProvider:
     """Serves the folder as a market whose present is the clock's."""
 
     name = "sample"
+    asset_classes = frozenset(AssetClass)
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
@@ -43,7 +44,7 @@ class SampleProvider:
     async def profile(self, ticker: str) -> Profile:
         listed = await self._read(lambda: listing(self._folder))
         if ticker not in listed:
-            raise SymbolNotFound(ticker, f"is not known to the provider {self.name}")
+            raise _unknown(ticker)
         return listed[ticker][0]
 
     async def search(self, text: str, first: int) -> list[Profile]:
@@ -62,6 +63,10 @@ class SampleProvider:
         read = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}[interval]
         return await self._read(lambda: read(symbol, start, min(until, self._clock.now())))
 
+    async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
+        """The newest closes known at the clock, of days and of minutes."""
+        return await self._read(lambda: [quote for ticker in tickers for quote in self._quote(ticker)])
+
     async def _read(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.to_thread(work)
@@ -71,8 +76,23 @@ class SampleProvider:
 
     def _rows_of(self, kind: str, ticker: str) -> Iterator[Row]:
         listed = listing(self._folder)
-        path = self._folder / kind / f"{listed[ticker][1]}.csv" if ticker in listed else None
-        return _rows(path) if path is not None and path.exists() else iter(())
+        if ticker not in listed:
+            raise _unknown(ticker)
+        path = self._folder / kind / f"{listed[ticker][1]}.csv"
+        return _rows(path) if path.exists() else iter(())
+
+    def _quote(self, ticker: str) -> Iterator[Quote]:
+        listed = listing(self._folder)
+        if ticker not in listed:
+            return
+        symbol, now = Symbol.tracked(listed[ticker][0], None, None), self._clock.now()
+        daily = self._daily(symbol, date.min, now)
+        bars = split_adjusted(daily.bars, daily.actions, now.date())
+        newest = [*bars[-1:], *self._minutes(symbol, date.min, now).bars[-1:]]
+        if newest:
+            last = max(newest, key=lambda bar: bar.close_time)
+            before = [bar.close for bar in bars if bar.close_time <= last.open_time]
+            yield Quote(ticker, last.close, last.close_time, symbol.currency, before[-1] if before else None)
 
     def _daily(self, symbol: Symbol, start: date, until: datetime) -> History:
         calendar = calendar_for(symbol.asset_class, symbol.exchange)
@@ -81,11 +101,11 @@ class SampleProvider:
         for row in self._rows_of("daily", symbol.ticker):
             day = date.fromisoformat(row["date"])
             if start <= day <= until.date():
-                opens, closes = _hours(calendar, day)
-                if opens <= until:
+                hours = hours_of(calendar, day)
+                if hours.open <= until:
                     actions.extend(_actions(symbol.ticker, day, row))
-                if closes <= until:
-                    bars.extend(_bar(symbol.ticker, Interval.ONE_DAY, opens, closes, day, row))
+                if hours.close <= until:
+                    bars.extend(_bar(symbol.ticker, Interval.ONE_DAY, hours.open, hours.close, day, row))
         return History(tuple(bars), tuple(actions))
 
     def _minutes(self, symbol: Symbol, start: date, until: datetime) -> History:
@@ -96,6 +116,10 @@ class SampleProvider:
             if start <= opens.date() and closes <= until:
                 bars.extend(_bar(symbol.ticker, Interval.ONE_MINUTE, opens, closes, opens.date(), row))
         return History(tuple(bars))
+
+
+def _unknown(ticker: str) -> SymbolNotFound:
+    return SymbolNotFound(ticker, f"is not known to the provider {SampleProvider.name}")
 
 
 def listing(folder: Path) -> dict[str, tuple[Profile, str]]:
@@ -126,16 +150,6 @@ def _profile(row: Row) -> Profile:
         exchange=row["exchange"] or None,
         currency=row["currency"],
     )
-
-
-def _hours(calendar: TradingCalendar, day: date) -> tuple[datetime, datetime]:
-    """Open and close of a day; a recorded day that the calendar does not know is a whole UTC day."""
-    with suppress(OutOfCalendar):
-        known = calendar.trading_day(day)
-        if known is not None:
-            return known.open, known.close
-    midnight = datetime.combine(day, time(), UTC)
-    return midnight, midnight + timedelta(days=1)
 
 
 def _bar(ticker: str, interval: Interval, opens: datetime, closes: datetime, day: date, row: Row) -> Iterator[Bar]:

@@ -127,6 +127,32 @@ def config(
     out.print(table)
 
 
+# ── the provider
+
+Tickers = Annotated[list[str], typer.Argument(help="AAPL, brk.b, eurusd, BTC-USD, …", show_default=False)]
+
+
+@app.command()
+def quotes(tickers: Tickers) -> None:
+    """Ask the provider for prices, of symbols tracked or not: does it answer?"""
+
+    async def work() -> int:
+        chosen = list(dict.fromkeys(map(normalise, tickers)))
+        async with _services() as services:
+            found = {quote.ticker: quote for quote in await services.symbols.quotes(chosen)}
+        table = _table("ticker", "price", "currency", "at", "previous close")
+        for quote in found.values():
+            at = f"{quote.at:%Y-%m-%dT%H:%M:%SZ}"
+            table.add_row(quote.ticker, str(quote.price), quote.currency, at, _shown(quote.previous_close))
+        out.print(table)
+        unknown = [ticker for ticker in chosen if ticker not in found]
+        for ticker in unknown:
+            out.print(f"The provider has no price of {ticker}.", markup=False)
+        return REFUSED if unknown else 0
+
+    raise typer.Exit(_run(work()))
+
+
 # ── the database
 
 
@@ -156,8 +182,6 @@ def forget_clock_command() -> None:
 
 
 # ── symbols
-
-Tickers = Annotated[list[str], typer.Argument(help="AAPL, brk.b, eurusd, BTC-USD, …", show_default=False)]
 
 
 @symbols.command()

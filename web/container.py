@@ -98,7 +98,8 @@ async def _refuse_clock(engine: Engine, settings: Settings) -> None:
 
 
 def _provider(settings: Settings, clock: Clock) -> MarketDataProvider:
-    return open_provider(settings.providers[0], settings.sample_dir, clock)
+    name = settings.providers[0]
+    return open_provider(name, clock, sample_dir=settings.sample_dir, yahoo_url=settings.yahoo_url)
 
 
 def _wired(settings: Settings, engine: Engine, clock: SharedClock, provider: MarketDataProvider) -> Container:

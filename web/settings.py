@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlsplit
 
 from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
@@ -32,7 +32,7 @@ PREFIX = "FRESHTAPE_"
 TESTS_PREFIX = "FRESHTAPE_TEST_"
 """Variables of the test suite: no settings, and no mistakes either."""
 ENV_FILE = ".env"
-KNOWN_PROVIDERS = ("sample",)
+KNOWN_PROVIDERS = ("yahoo", "sample")
 BUNDLED_SAMPLE = Path(providers.__path__[0], "sample_data")
 
 _SQLITE, _POSTGRESQL = "sqlite+aiosqlite", "postgresql+asyncpg"
@@ -104,6 +104,16 @@ def _instant(value: str | datetime | None) -> datetime | None:
         raise ValueError("no instant") from error
 
 
+def _server_url(text: str) -> str:
+    """The address of a server and no more: paths are the provider's."""
+    url = urlsplit(text)
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
+    whole = f"{url.scheme}://{host}" + (f":{url.port}" if url.port is not None else "")
+    if text and (url.scheme not in ("http", "https") or not host or text.lower().rstrip("/") != whole):
+        raise ValueError("no address of a server")
+    return whole if text else ""
+
+
 def _host(text: str) -> str:
     if not _HOST_NAME.fullmatch(text):
         ip_address(text)
@@ -173,7 +183,7 @@ class Settings(BaseSettings):
         },
     )
     providers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
-        default=("sample",),
+        default=("yahoo",),
         description="Where market data comes from, the preferred provider first.",
         json_schema_extra={"allowed": f"one or more of {', '.join(KNOWN_PROVIDERS)}, separated by commas, each once"},
     )
@@ -181,6 +191,13 @@ class Settings(BaseSettings):
         default=BUNDLED_SAMPLE,
         description="The recorded market that the provider sample answers from.",
         json_schema_extra={"allowed": "a folder of market files, symbols.csv among them"},
+    )
+    yahoo_url: Annotated[str, AfterValidator(_server_url)] = Field(
+        default="",
+        description="The server that the provider yahoo asks. Empty: Yahoo itself.",
+        json_schema_extra={
+            "allowed": "empty, or the address of a server that answers as Yahoo does, such as http://127.0.0.1:8765"
+        },
     )
     clock: Annotated[datetime | None, BeforeValidator(_instant)] = Field(
         default=None,

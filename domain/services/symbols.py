@@ -11,6 +11,7 @@ from domain.errors import RefreshInFlight, SymbolNotFound, VersionConflict
 from domain.events import SymbolChanged, SymbolChangeKind
 from domain.levels import PriceLevel
 from domain.ports import BarPage, BarQuery, Database, MarketDataProvider, SymbolPage, SymbolQuery
+from domain.quotes import Quote
 from domain.services.asking import ask
 from domain.staleness import Freshness, assess
 from domain.symbols import Profile, Symbol
@@ -43,6 +44,10 @@ class Symbols:
         async with self._database.read() as unit:
             tracked = await unit.symbols.tracked([profile.ticker for profile in found])
         return [(profile, profile.ticker in tracked) for profile in found]
+
+    async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
+        """What the provider says they are worth now; those that it does not know are left out. Raises ProviderUnavailable."""
+        return await ask(self._provider.name, self._provider.quotes(tickers))
 
     def freshness(self, symbol: Symbol, now: datetime) -> Freshness:
         return assess(

@@ -186,6 +186,7 @@ async def test_the_filter_agrees_with_the_field_to_the_microsecond(graph: GraphC
 async def test_the_operator_sets_the_threshold(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FRESHTAPE_DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "sample")
     monkeypatch.setenv("SYMBOL_STALENESS_HOURS", "1")
     for clock, is_stale in ((EVENING, False), (EVENING + 2 * HOURS, True)):
         monkeypatch.setenv("FRESHTAPE_CLOCK", clock.isoformat())

@@ -186,6 +186,7 @@ class Processes:
             "PYTHONPATH": str(ROOT),
             "FRESHTAPE_DATABASE_URL": database_url,
             "FRESHTAPE_PORT": "0",
+            "FRESHTAPE_PROVIDERS": "sample",
             **environment,
         }
         if inquiries is not None:

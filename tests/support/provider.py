@@ -8,6 +8,7 @@ from typing import Any
 
 from domain.bars import Bar, CorporateAction, History, Interval
 from domain.errors import SymbolNotFound
+from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass
 
@@ -44,21 +45,22 @@ def wave(ticker: str, last: date, days: int = 120) -> tuple[Bar, ...]:
 
 
 class StubProvider:
-    """Knows `profiles`; answers `history` with whatever `answer` returns or raises."""
+    """Knows `profiles`; answers `history` with `bars`, or a wave, and `quotes` with `prices`."""
 
     name = "stub"
+    asset_classes = frozenset(AssetClass)
 
     def __init__(self, *tickers: str) -> None:
         self.profiles = {ticker: profile(ticker) for ticker in tickers or ("AAPL",)}
         self.bars: Sequence[Bar] | None = None
         self.actions: Sequence[CorporateAction] = ()
+        self.prices: dict[str, Quote] = {}
         self.asked: list[tuple[str, date, datetime]] = []
         self.before_answer: Callable[[], Awaitable[None]] | None = None
 
     async def profile(self, ticker: str) -> Profile:
         await self._pause()
-        if ticker not in self.profiles:
-            raise SymbolNotFound(ticker, "is not known to the provider stub")
+        self._expect(ticker)
         return self.profiles[ticker]
 
     async def search(self, text: str, first: int) -> list[Profile]:
@@ -68,9 +70,18 @@ class StubProvider:
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
         self.asked.append((symbol.ticker, start, until))
         await self._pause()
+        self._expect(symbol.ticker)
         bars = self.bars if self.bars is not None else wave(symbol.ticker, until.date() - timedelta(days=1))
         within = tuple(bar for bar in bars if start <= bar.day and bar.close_time <= until)
         return History(within, tuple(self.actions))
+
+    async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
+        await self._pause()
+        return [self.prices[ticker] for ticker in tickers if ticker in self.prices]
+
+    def _expect(self, ticker: str) -> None:
+        if ticker not in self.profiles:
+            raise SymbolNotFound(ticker, "is not known to the provider stub")
 
     async def _pause(self) -> None:
         if self.before_answer is not None:

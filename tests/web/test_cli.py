@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.yahoo.server import YahooStub, running
 from web.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +18,7 @@ Ran = tuple[int, str, str]
 def freshtape(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Ran]:
     """Runs a command in an empty folder, on the last evening of the sample market; gives exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "sample")
     monkeypatch.setenv("FRESHTAPE_CLOCK", "2026-03-27T20:30:00Z")
 
     def run(*arguments: str) -> Ran:
@@ -92,6 +94,45 @@ def test_refusals_are_said_one_by_one_and_stop_nothing_else(freshtape: Callable[
         "SPY was changed meanwhile: expected version 7, it is 1.\n",
     )
     assert freshtape("symbols", "refresh", "QQQ")[:2] == (3, "QQQ is not tracked.\n")
+
+
+def test_quotes(freshtape: Callable[..., Ran]) -> None:
+    code, out, err = freshtape("quotes", "nflx", "eurusd", "NFLX")
+    assert (code, err) == (0, "")
+    assert [line.split() for line in out.splitlines()] == [
+        ["ticker", "price", "currency", "at", "previous", "close"],
+        ["NFLX", "93.43", "USD", "2026-03-27T20:00:00Z", "93.32"],
+        ["EUR/USD", "1.164", "USD", "2025-08-09T00:00:00Z", "1.1677"],
+    ]
+    code, out, _ = freshtape("quotes", "ZZZZ", "AAPL")
+    assert code == 3
+    assert re.search(r"^AAPL +248\.8 ", out, re.MULTILINE)
+    assert out.endswith("The provider has no price of ZZZZ.\n")
+    assert freshtape("quotes", "NASDAQ:AAPL")[0] == 3
+
+
+def test_yahoo_is_the_default(freshtape: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the command line to a server that speaks its shapes, in the present."""
+    for variable in ("FRESHTAPE_PROVIDERS", "FRESHTAPE_CLOCK"):
+        monkeypatch.delenv(variable)
+    with running(YahooStub()) as url:
+        monkeypatch.setenv("FRESHTAPE_YAHOO_URL", url)
+        assert freshtape("symbols", "add", "nflx", "ZZZZ")[:2] == (
+            3,
+            "NFLX is tracked: Netflix, Inc., STOCK.\nZZZZ is not known to the provider yahoo.\n",
+        )
+        code, out, _ = freshtape("symbols", "refresh", "--all")
+        assert code == 0
+        assert re.search(r"^NFLX is refreshed: 2\d\d bars changed, \d+ levels\.$", out, re.MULTILINE)
+        assert "NFLX is refreshed: 0 bars changed" in freshtape("symbols", "refresh", "NFLX")[1]
+        code, out, _ = freshtape("quotes", "NFLX", "BTC-USD")
+        assert code == 0
+        assert len(out.splitlines()) == 3
+        assert freshtape("quotes", "T429S")[0] == 4
+        assert freshtape("symbols", "add", "T429S")[:2] == (
+            4,
+            "The provider yahoo asks for fewer requests. Try again in 30 s.\n",
+        )
 
 
 def test_a_provider_that_cannot_be_read_is_unavailable(

@@ -54,7 +54,7 @@ async def test_the_threshold_is_the_settings(database_url: str) -> None:
 
 @pytest.mark.parametrize("name", KNOWN_PROVIDERS)
 def test_every_provider_that_can_be_set_can_be_opened(name: str, tmp_path: Path) -> None:
-    assert open_provider(name, tmp_path, ManualClock()).name == name
+    assert open_provider(name, ManualClock(), sample_dir=tmp_path, yahoo_url="").name == name
 
 
 async def test_calendars_are_there_before_the_first_request(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

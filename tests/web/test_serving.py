@@ -16,7 +16,7 @@ from web.settings import Settings
 
 @pytest.fixture
 async def container(sqlite_url: str) -> AsyncIterator[Container]:
-    settings = Settings.model_construct(database_url=sqlite_url, clock=EVENING, port=0)
+    settings = Settings.model_construct(database_url=sqlite_url, providers=("sample",), clock=EVENING, port=0)
     async with open_container(settings) as container:
         yield container
 

@@ -20,9 +20,10 @@ DATABASE = (
     "it must be the address of a SQLite file, such as sqlite:///./freshtape.db, or of a PostgreSQL database, such as "
     "postgresql://user:password@host:5432/freshtape, with special characters in it percent-encoded."
 )
-PROVIDERS = "it must be one or more of sample, separated by commas, each once."
+PROVIDERS = "it must be one or more of yahoo, sample, separated by commas, each once."
 SAMPLE_DIR = "it must be a folder of market files, symbols.csv among them."
 CLOCK = "it must be empty, or an ISO-8601 instant with an offset, such as 2025-03-14T14:30:00Z."
+YAHOO_URL = "it must be empty, or the address of a server that answers as Yahoo does, such as http://127.0.0.1:8765."
 HOST = "it must be an IP address or a host name."
 PORT = "it must be a whole number from 0 to 65535."
 HOURS = "it must be a whole number from 1 to 1000000."
@@ -56,7 +57,8 @@ def wrong() -> str:
 def test_defaults() -> None:
     settings = loaded()
     assert settings.database_url == "sqlite+aiosqlite:///./freshtape.db"
-    assert settings.providers == ("sample",)
+    assert settings.providers == ("yahoo",)
+    assert settings.yahoo_url == ""
     assert settings.clock is None
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.symbol_staleness_hours == 48
@@ -78,6 +80,9 @@ DESKS = ("https://desk.example.com", "http://[::1]:3000")
     [
         ("FRESHTAPE_PROVIDERS", " Sample ", "providers", ("sample",)),
         ("FRESHTAPE_SAMPLE_DIR", " market ", "sample_dir", Path("market")),
+        ("FRESHTAPE_YAHOO_URL", " HTTP://127.0.0.1:8765/ ", "yahoo_url", "http://127.0.0.1:8765"),
+        ("FRESHTAPE_YAHOO_URL", "https://[::1]", "yahoo_url", "https://[::1]"),
+        ("FRESHTAPE_YAHOO_URL", "", "yahoo_url", ""),
         ("FRESHTAPE_CLOCK", "", "clock", None),
         ("FRESHTAPE_CLOCK", "  ", "clock", None),
         ("FRESHTAPE_CLOCK", " 2025-03-14T10:30:00-04:00 ", "clock", datetime(2025, 3, 14, 14, 30, tzinfo=UTC)),
@@ -198,9 +203,11 @@ def test_a_wrong_database_address_is_not_echoed(monkeypatch: pytest.MonkeyPatch,
         ("FRESHTAPE_PROVIDERS", "sample, Sample", f"FRESHTAPE_PROVIDERS is 'sample, Sample'; {PROVIDERS}"),
         ("FRESHTAPE_PROVIDERS", "sample,", f"FRESHTAPE_PROVIDERS is 'sample,'; {PROVIDERS}"),
         ("FRESHTAPE_SAMPLE_DIR", "", f"FRESHTAPE_SAMPLE_DIR is empty; {SAMPLE_DIR}"),
-        ("FRESHTAPE_SAMPLE_DIR", "nowhere", f"FRESHTAPE_SAMPLE_DIR is 'nowhere'; {SAMPLE_DIR}"),
-        ("FRESHTAPE_SAMPLE_DIR", ".", f"FRESHTAPE_SAMPLE_DIR is '.'; {SAMPLE_DIR}"),
-        ("FRESHTAPE_SAMPLE_DIR", "x" * 5000, f"FRESHTAPE_SAMPLE_DIR is '{'x' * 80}…'; {SAMPLE_DIR}"),
+        ("FRESHTAPE_YAHOO_URL", "ftp://tape", f"FRESHTAPE_YAHOO_URL is 'ftp://tape'; {YAHOO_URL}"),
+        ("FRESHTAPE_YAHOO_URL", "127.0.0.1:8765", f"FRESHTAPE_YAHOO_URL is '127.0.0.1:8765'; {YAHOO_URL}"),
+        ("FRESHTAPE_YAHOO_URL", "http://", f"FRESHTAPE_YAHOO_URL is 'http://'; {YAHOO_URL}"),
+        ("FRESHTAPE_YAHOO_URL", "http://tape/v8", f"FRESHTAPE_YAHOO_URL is 'http://tape/v8'; {YAHOO_URL}"),
+        ("FRESHTAPE_YAHOO_URL", "http://tape:65536", f"FRESHTAPE_YAHOO_URL is 'http://tape:65536'; {YAHOO_URL}"),
         ("FRESHTAPE_CLOCK", "yesterday", f"FRESHTAPE_CLOCK is 'yesterday'; {CLOCK}"),
         ("FRESHTAPE_CLOCK", "2025-03-14T14:30", f"FRESHTAPE_CLOCK is '2025-03-14T14:30'; {CLOCK}"),
         ("FRESHTAPE_CLOCK", "0001-01-01T00:00+05:00", f"FRESHTAPE_CLOCK is '0001-01-01T00:00+05:00'; {CLOCK}"),
@@ -225,6 +232,13 @@ def test_wrong_values(monkeypatch: pytest.MonkeyPatch, variable: str, text: str,
     assert wrong() == sentence
 
 
+@pytest.mark.parametrize(("folder", "shown"), [("nowhere", "nowhere"), (".", "."), ("x" * 5000, "x" * 80 + "…")])
+def test_a_sample_market_that_is_not_there(monkeypatch: pytest.MonkeyPatch, folder: str, shown: str) -> None:
+    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "sample")
+    monkeypatch.setenv("FRESHTAPE_SAMPLE_DIR", folder)
+    assert wrong() == f"FRESHTAPE_SAMPLE_DIR is '{shown}'; {SAMPLE_DIR}"
+
+
 def test_every_wrong_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYMBOL_STALENESS_HOURS", "two")
     monkeypatch.setenv("FRESHTAPE_PORT", "abc")
@@ -232,17 +246,16 @@ def test_every_wrong_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_sample_market_matters_only_to_the_sample_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.settings.KNOWN_PROVIDERS", ("sample", "other"))
     monkeypatch.setenv("FRESHTAPE_SAMPLE_DIR", "nowhere")
-    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "other")
+    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "yahoo")
     assert loaded().sample_dir == Path("nowhere")
     monkeypatch.setenv("FRESHTAPE_SAMPLE_DIR", "")
     assert wrong() == f"FRESHTAPE_SAMPLE_DIR is empty; {SAMPLE_DIR}"
     monkeypatch.setenv("FRESHTAPE_SAMPLE_DIR", "nowhere")
-    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "other , SAMPLE")
+    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "yahoo , SAMPLE")
     assert wrong() == f"FRESHTAPE_SAMPLE_DIR is 'nowhere'; {SAMPLE_DIR}"
     monkeypatch.setenv("FRESHTAPE_SAMPLE_DIR", "market")
-    assert loaded().providers == ("other", "sample")
+    assert loaded().providers == ("yahoo", "sample")
 
 
 def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,8 +369,9 @@ def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYMBOL_STALENESS_HOURS", "24")
     assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())][:7] == [
         ("FRESHTAPE_DATABASE_URL", "sqlite+aiosqlite:///./freshtape.db", "sqlite+aiosqlite:///./freshtape.db"),
-        ("FRESHTAPE_PROVIDERS", "sample", "sample"),
+        ("FRESHTAPE_PROVIDERS", "yahoo", "yahoo"),
         ("FRESHTAPE_SAMPLE_DIR", "market", "bundled"),
+        ("FRESHTAPE_YAHOO_URL", "", ""),
         ("FRESHTAPE_CLOCK", "2025-03-14T14:30:00+00:00", ""),
         ("FRESHTAPE_HOST", "127.0.0.1", "127.0.0.1"),
         ("FRESHTAPE_PORT", "8000", "8000"),
@@ -366,9 +380,8 @@ def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lists_are_shown_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.settings.KNOWN_PROVIDERS", ("sample", "other"))
-    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "other, sample")
-    assert described(loaded())[1].value == "other,sample"
+    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "yahoo, sample")
+    assert described(loaded())[1].value == "yahoo,sample"
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

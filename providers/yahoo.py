@@ -1,0 +1,215 @@
+"""Yahoo's market, through yfinance, which is blocking and not ours: in four threads of its own, on a session of ours.
+
+What is decided without asking stands in `yahoo_shapes`, what may leave this process in `yahoo_session`. Nothing here retries,
+waits or remembers that Yahoo said no.
+"""
+
+import asyncio
+import atexit
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, timedelta
+from functools import cache
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import Any, TypeVar
+
+import yfinance
+from curl_cffi.requests.exceptions import RequestException, Timeout
+from yfinance.data import YfData
+from yfinance.exceptions import YFException, YFPricesMissingError
+from yfinance.utils import is_isin
+
+from domain.bars import History, Interval
+from domain.clock import Clock
+from domain.errors import ProviderUnavailable, Refusal, SymbolNotFound
+from domain.quotes import Quote
+from domain.symbols import Profile, Symbol
+from domain.tickers import AssetClass
+from providers.yahoo_session import CALL_SECONDS, NAME, Call, NothingInRange, UnknownSymbol, YahooSession
+from providers.yahoo_shapes import (
+    Row,
+    Unusable,
+    class_of,
+    history_of,
+    profile_of,
+    quote_of,
+    ticker_of,
+    unit_of,
+    yahoo_symbol,
+)
+
+log = logging.getLogger("freshtape.yahoo")
+
+T = TypeVar("T")
+Entry = Mapping[str, Any]
+
+THREADS = 4
+QUOTES_URL = "https://query1.finance.yahoo.com/v7/finance/quote"
+QUOTES_AT_ONCE = 100
+LEFT_OUT = 10
+"""Hits asked for beyond those wanted: futures, options and funds are left out."""
+COLUMNS = ("Open", "High", "Low", "Close", "Volume", "Dividends", "Stock Splits")
+
+
+class YahooProvider:
+    """One a process: yfinance keeps its session, cookie and caches for the whole of it."""
+
+    name = NAME
+    asset_classes = frozenset(AssetClass)
+
+    def __init__(self, clock: Clock, url: str) -> None:
+        """`url` is the server to ask, empty for Yahoo's own."""
+        self._clock = clock
+        self._session = YahooSession(url, clock)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=NAME)
+        self._data = _yfinance_on(self._session)
+
+    async def profile(self, ticker: str) -> Profile:
+        return await self._ask(lambda: self._profile(ticker))
+
+    async def search(self, text: str, first: int) -> list[Profile]:
+        return await self._ask(lambda: self._search(text.strip(), first)) if text.strip() else []
+
+    async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
+        if interval is not Interval.ONE_DAY:
+            raise ProviderUnavailable(NAME, detail=f"does not serve bars of {interval.value}")
+        return await self._ask(lambda: self._daily(symbol, start, until))
+
+    async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
+        return await self._ask(lambda: list(_usable(quote_of, tickers, self._entries(tickers))))
+
+    async def _ask(self, work: Callable[[], T]) -> T:
+        """What the work gives, done in a thread. Raises refusals only."""
+        call = Call.now()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._done, call, work)
+        except asyncio.CancelledError:
+            call.give_up()
+            raise
+
+    def _done(self, call: Call, work: Callable[[], T]) -> T:
+        try:
+            with self._session.during(call):
+                return work()
+        except Refusal:
+            raise
+        except Exception as error:  # yfinance raises whatever its parsing meets
+            raise _refusal(error) from error
+        finally:
+            self._data.cache_get.cache_clear()  # it keeps what it was told, failures too, for the life of the process
+
+    # ── in a thread
+
+    def _profile(self, ticker: str) -> Profile:
+        entry = self._entries([ticker]).get(ticker)
+        if entry is None:
+            raise _unknown(ticker)
+        profile = profile_of(ticker, entry)
+        if profile is None:
+            raise SymbolNotFound(ticker, f"is nothing to track: the provider {NAME} calls it {entry.get('quoteType')}")
+        return profile
+
+    def _search(self, text: str, first: int) -> list[Profile]:
+        """A hit says neither its currency nor a whole name: those found are asked for once more, together."""
+        hits = yfinance.Search(
+            text,
+            max_results=first + LEFT_OUT,
+            news_count=0,
+            lists_count=0,
+            include_cb=False,
+            recommended=0,
+            session=self._session,
+            timeout=CALL_SECONDS,
+        ).quotes
+        tickers = [ticker for ticker in (ticker_of(hit["symbol"]) for hit in hits if class_of(hit)) if ticker]
+        found = list(dict.fromkeys(tickers))[:first]
+        return list(_usable(profile_of, found, self._entries(found)))
+
+    def _entries(self, tickers: Sequence[str]) -> dict[str, Entry]:
+        """What Yahoo's quotes say, by ticker; of those that it knows."""
+        symbols = [yahoo_symbol(ticker) for ticker in tickers]
+        found: dict[str, Entry] = {}
+        for at in range(0, len(symbols), QUOTES_AT_ONCE):
+            params = {"symbols": ",".join(symbols[at : at + QUOTES_AT_ONCE]), "formatted": "false"}
+            answer = self._data.get_raw_json(QUOTES_URL, params=params, timeout=CALL_SECONDS)
+            for entry in answer["quoteResponse"]["result"]:
+                ticker = ticker_of(entry["symbol"])
+                if ticker is not None:
+                    found[ticker] = entry
+        return found
+
+    def _daily(self, symbol: Symbol, start: date, until: datetime) -> History:
+        name = yahoo_symbol(symbol.ticker)
+        if is_isin(name):  # yfinance would look up another name for it, and tell of that
+            raise _unknown(symbol.ticker)
+        ticker = yfinance.Ticker(name, session=self._session)
+        try:
+            frame = ticker.history(
+                start=start,
+                end=until.date() + timedelta(days=1),
+                interval="1d",
+                auto_adjust=False,
+                actions=True,
+                keepna=True,
+                timeout=CALL_SECONDS,
+            )
+        except UnknownSymbol:
+            raise _unknown(symbol.ticker) from None
+        except (NothingInRange, YFPricesMissingError):
+            return History(())
+        unit = unit_of(ticker.history_metadata["currency"])
+        return history_of(symbol, _rows(frame), unit, start, until, self._clock.now())
+
+
+def _yfinance_on(session: YahooSession) -> YfData:
+    """Its one state for the process, without retries, with errors raised instead of logged, without its own deprecations."""
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="yfinance")
+    yfinance.config.debug.hide_exceptions = False
+    yfinance.config.network.retries = 0
+    _keep_caches()
+    return YfData(session=session)
+
+
+@cache
+def _keep_caches() -> None:
+    """Time zones and cookies, in a folder of this process's own: its databases are not for several at once."""
+    folder = mkdtemp(prefix="freshtape-yahoo-")
+    atexit.register(rmtree, folder, ignore_errors=True)
+    yfinance.set_tz_cache_location(folder)
+
+
+def _rows(frame: Any) -> Iterator[Row]:
+    return map(Row, frame.index.date, *(frame[column].tolist() for column in COLUMNS))
+
+
+def _usable(made: Callable[[str, Entry], T | None], tickers: Iterable[str], entries: Mapping[str, Entry]) -> Iterator[T]:
+    """What can be made of the entries, in the order of the tickers; the rest is left out."""
+    for ticker in tickers:
+        if ticker in entries:
+            try:
+                value = made(ticker, entries[ticker])
+            except Unusable as error:
+                log.warning("%s is left out: %s", ticker, error)
+            else:
+                if value is not None:
+                    yield value
+
+
+def _unknown(ticker: str) -> SymbolNotFound:
+    return SymbolNotFound(ticker, f"is not known to the provider {NAME}")
+
+
+def _refusal(error: Exception) -> ProviderUnavailable:
+    if isinstance(error, Unusable):
+        return ProviderUnavailable(NAME, detail=f"sent what cannot be used: {error}")
+    if isinstance(error, Timeout):
+        return ProviderUnavailable(NAME, detail="did not answer in time")
+    if isinstance(error, RequestException) and not isinstance(error, ValueError):  # the latter: JSON that is none
+        log.warning("Yahoo did not answer: %s", error)
+        return ProviderUnavailable(NAME)
+    is_expected = isinstance(error, ValueError | YFException)  # no JSON, or "Will be right back"
+    log.warning("Yahoo sent what cannot be read: %r", error, exc_info=None if is_expected else error)
+    return ProviderUnavailable(NAME, detail="sent what cannot be read")

@@ -1,0 +1,227 @@
+"""A server that speaks Yahoo's shapes, for tests and for developers without internet. Its market: see market.py.
+
+Every symbol of the sample market is there, and these:
+
+    BRK-B  ^GSPC  JPY=X     share class, index, currency pair
+    VOD.L  NPN.JO           priced in pence and in South African cents
+    NFLX                    splits ten for one; AAPL pays dividends
+    GAPS                    a day without prices, and one whose high is below its low
+    NOCUR  EMPTY            no currency; no days at all
+    T429  T429S  T429D      rate limited: without Retry-After, with seconds, with a date
+    T500  THTML             status 500 with HTML; status 200 with HTML
+    TSLOW  TCUT             answers after half a minute; breaks off in the middle of its answer
+
+Anything else is unknown. Quotes need the crumb, and the crumb the cookie, which is set by / or for consent; charts and
+searches need neither.
+
+    GET    /_stub/requests  what was asked, oldest first: path and monotonic seconds; DELETE forgets it
+    POST   /_stub/trouble   {"kind": "rate_limited", "path": "/v8/", "retry_after": "30", "seconds": 30, "times": 3}: all paths
+                            that begin so are in trouble, so many times or until DELETE; kinds: rate_limited, error, html,
+                            slow, cut_off, unauthorised
+"""
+
+import asyncio
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any, Literal
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from tests.support.yahoo.market import Market
+
+CRUMB = "stub.crumb"
+CONSENT = '<html><form><input name="csrfToken" value="1"><input name="sessionId" value="2"></form></html>'
+PAGE = "<!DOCTYPE html><html><body>Will be right back</body></html>"
+DATE_AHEAD = timedelta(seconds=90)
+
+Kind = Literal["rate_limited", "error", "html", "slow", "cut_off", "unauthorised"]
+
+
+@dataclass(slots=True)
+class Trouble:
+    """`times` is how often it will still happen: None for ever."""
+
+    kind: Kind
+    path: str = ""
+    retry_after: str | None = None
+    seconds: float = 30
+    times: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    path: str
+    query: str
+    at: float
+
+
+class YahooStub:
+    """An ASGI application."""
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.market = Market(now)
+        self.asked: list[Asked] = []
+        self.troubles: list[Trouble] = []
+        self.crumb = CRUMB
+        self._open = self.most_open = 0
+        self._app = Starlette(
+            routes=[
+                Route("/v1/test/getcrumb", self._crumb),
+                Route("/v8/finance/chart/{symbol}", self._chart),
+                Route("/v1/finance/search", self._search),
+                Route("/v7/finance/quote", self._quote),
+                Route("/consent", _consent),
+                Route("/_stub/requests", self._requests, methods=["GET", "DELETE"]),
+                Route("/_stub/trouble", self._trouble, methods=["POST", "DELETE"]),
+                Route("/{anything:path}", _cookie, methods=["GET", "POST"]),
+            ]
+        )
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each path was asked for."""
+        return Counter(asked.path for asked in self.asked)
+
+    def calm(self) -> None:
+        """No trouble, nothing asked."""
+        self.crumb = CRUMB
+        self.troubles.clear()
+        self.asked.clear()
+        self.most_open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith("/_stub/"):
+            return await self._app(scope, receive, send)
+        query = scope["query_string"].decode()
+        self.asked.append(Asked(scope["path"], query, time.monotonic()))
+        self._open += 1
+        self.most_open = max(self.most_open, self._open)
+        try:
+            await self._answer(self._trouble_of(scope["path"], Request(scope)), scope, receive, send)
+        finally:
+            self._open -= 1
+        return None
+
+    async def _answer(self, trouble: Trouble | None, scope: Scope, receive: Receive, send: Send) -> None:
+        app: Any = self._app
+        match trouble:
+            case Trouble("rate_limited"):
+                headers = {} if trouble.retry_after is None else {"Retry-After": trouble.retry_after}
+                app = PlainTextResponse("Edge: Too Many Requests", 429, headers)
+            case Trouble("error"):
+                app = HTMLResponse(PAGE, 500)
+            case Trouble("html"):
+                app = HTMLResponse(PAGE)
+            case Trouble("unauthorised"):
+                app = _unauthorised()
+            case Trouble("slow"):
+                await asyncio.sleep(trouble.seconds)
+            case Trouble("cut_off"):
+                await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100000")]})
+                await send({"type": "http.response.body", "body": b'{"chart": {"result": [', "more_body": True})
+                raise ConnectionAbortedError("as asked for")
+        await app(scope, receive, send)
+
+    def _trouble_of(self, path: str, request: Request) -> Trouble | None:
+        for trouble in self.troubles:
+            if path.startswith(trouble.path) and trouble.times != 0:
+                if trouble.times is not None:
+                    trouble.times -= 1
+                return trouble
+        named = {path.rpartition("/")[2], *request.query_params.get("symbols", "").split(",")}
+        return next((_SYMBOLS[symbol]() for symbol in sorted(named & _SYMBOLS.keys())), None)
+
+    # ── Yahoo's pages
+
+    async def _crumb(self, request: Request) -> Response:
+        return PlainTextResponse(self.crumb) if "A3" in request.cookies else _unauthorised()
+
+    async def _chart(self, request: Request) -> Response:
+        listing = self.market.find(request.path_params["symbol"])
+        if listing is None:
+            return _chart_error(404, "Not Found", "No data found, symbol may be delisted")
+        bounds = [int(request.query_params[name]) if name in request.query_params else None for name in ("period1", "period2")]
+        start, end = bounds
+        if end is not None and end <= listing.stamp(listing.days[0]):
+            return _chart_error(400, "Bad Request", f"Data doesn't exist for startDate = {start}, endDate = {end}")
+        return JSONResponse({"chart": {"result": [self.market.chart(listing, start, end)], "error": None}})
+
+    async def _search(self, request: Request) -> Response:
+        count = int(request.query_params.get("quotesCount", "8"))
+        return JSONResponse({"quotes": self.market.search(request.query_params["q"], count), "news": []})
+
+    async def _quote(self, request: Request) -> Response:
+        if request.query_params.get("crumb") != CRUMB:
+            return _unauthorised()
+        found = (self.market.quote(symbol) for symbol in request.query_params["symbols"].split(","))
+        return JSONResponse({"quoteResponse": {"result": [quote for quote in found if quote], "error": None}})
+
+    # ── the test's pages
+
+    async def _requests(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self.asked.clear()
+        return JSONResponse([asdict(asked) for asked in self.asked])
+
+    async def _trouble(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self.troubles.clear()
+        else:
+            self.troubles.append(Trouble(**await request.json()))
+        return JSONResponse([asdict(trouble) for trouble in self.troubles])
+
+
+_SYMBOLS: dict[str, Callable[[], Trouble]] = {
+    "T429": lambda: Trouble("rate_limited"),
+    "T429S": lambda: Trouble("rate_limited", retry_after="30"),
+    "T429D": lambda: Trouble("rate_limited", retry_after=format_datetime(datetime.now(UTC) + DATE_AHEAD, usegmt=True)),
+    "T500": lambda: Trouble("error"),
+    "THTML": lambda: Trouble("html"),
+    "TSLOW": lambda: Trouble("slow"),
+    "TCUT": lambda: Trouble("cut_off"),
+}
+
+
+async def _cookie(request: Request) -> Response:
+    """As Yahoo's does: a page that is not there, with a cookie."""
+    return HTMLResponse(PAGE, 404, {"Set-Cookie": "A3=stub; Path=/"})
+
+
+async def _consent(request: Request) -> Response:
+    return HTMLResponse(CONSENT, 200, {"Set-Cookie": "A3=stub; Path=/"})
+
+
+def _unauthorised() -> Response:
+    error = {"code": "Unauthorized", "description": "Invalid Crumb"}
+    return JSONResponse({"finance": {"result": None, "error": error}}, 401)
+
+
+def _chart_error(status: int, code: str, description: str) -> Response:
+    return JSONResponse({"chart": {"result": None, "error": {"code": code, "description": description}}}, status)
+
+
+@contextmanager
+def running(stub: YahooStub) -> Iterator[str]:
+    """The stub on a socket, in a thread of its own; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(stub, lifespan="off", ws="none", log_level=60, timeout_graceful_shutdown=0)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
