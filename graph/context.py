@@ -12,6 +12,7 @@ from domain.clock import Clock
 from domain.errors import RefreshInFlight
 from domain.levels import PriceLevel
 from domain.ports import BarPage, BarQuery, EventFeed
+from domain.services.providers import Providers
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 
@@ -28,6 +29,7 @@ class About:
 class Services:
     symbols: Symbols
     refreshing: Refreshing
+    providers: Providers
     feed: EventFeed
     clock: Clock
     about: About

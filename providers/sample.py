@@ -35,6 +35,7 @@ class SampleProvider:
     """Serves the folder as a market whose present is the clock's."""
 
     name = "sample"
+    asset_classes = frozenset(AssetClass) - {AssetClass.INDEX}
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from domain.clock import Clock
 from domain.ports import MarketDataProvider
+from domain.services.providers import Providers
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from graph.context import About, Services
@@ -18,6 +19,7 @@ from persistence.event_feed import Listener, SqlEventFeed
 from persistence.market_clock import SharedClock, clock_generation, join_clock, recorded_clock
 from persistence.unit_of_work import SqlDatabase
 from persistence.upgrade import upgrade
+from providers.gate import GatedProvider
 from providers.registry import RECORDED, open_provider
 from web.settings import Settings
 from web.workers import Loops, every
@@ -100,18 +102,25 @@ def _provider(settings: Settings, clock: Clock) -> MarketDataProvider:
     return open_provider(settings.providers[0], settings.sample_dir, clock)
 
 
-def _wired(settings: Settings, engine: Engine, clock: SharedClock, provider: MarketDataProvider) -> Container:
+def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: MarketDataProvider) -> Container:
     database = SqlDatabase(engine, clock.generation)
+    provider = GatedProvider(opened, database, _budget(settings, opened))
     feed = SqlEventFeed(database)
     database.on_append = feed.poke
     services = Services(
         symbols=Symbols(database, provider, clock.clock, settings.staleness_threshold),
         refreshing=Refreshing(database, provider, clock.clock),
+        providers=Providers(database, [provider]),
         feed=feed,
         clock=clock.clock,
         about=About(version("freshtape"), engine.kind),
     )
     return Container(settings, engine, database, feed, services, clock.generation)
+
+
+def _budget(settings: Settings, provider: MarketDataProvider) -> int | None:
+    """None for a recorded market: it is a folder of ours, which no number of calls wears out, and nobody would refuse them."""
+    return None if provider.name in RECORDED else settings.provider_calls_per_minute
 
 
 @asynccontextmanager

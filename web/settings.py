@@ -135,6 +135,14 @@ class Settings(BaseSettings):
         description="Where market data comes from, the preferred provider first.",
         json_schema_extra={"allowed": f"one or more of {', '.join(KNOWN_PROVIDERS)}, separated by commas, each once"},
     )
+    provider_calls_per_minute: int = Field(
+        default=60,
+        ge=1,
+        le=100_000,
+        description="How many requests a minute a live provider gets from all processes together, up to a minute's worth of "
+        "them at once. A recorded market has no limit.",
+        json_schema_extra={"allowed": "a whole number from 1 to 100000"},
+    )
     sample_dir: Annotated[Path, BeforeValidator(_sample_dir)] = Field(
         default=BUNDLED_SAMPLE,
         description="The recorded market that the provider sample answers from.",

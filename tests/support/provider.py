@@ -47,6 +47,7 @@ class StubProvider:
     """Knows `profiles`; answers `history` with whatever `answer` returns or raises."""
 
     name = "stub"
+    asset_classes = frozenset({AssetClass.STOCK})
 
     def __init__(self, *tickers: str) -> None:
         self.profiles = {ticker: profile(ticker) for ticker in tickers or ("AAPL",)}

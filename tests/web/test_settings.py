@@ -24,6 +24,7 @@ SAMPLE_DIR = "it must be a folder of market files, symbols.csv among them."
 CLOCK = "it must be empty, or an ISO-8601 instant with an offset, such as 2025-03-14T14:30:00Z."
 HOST = "it must be an IP address or a host name."
 PORT = "it must be a whole number from 0 to 65535."
+CALLS = "it must be a whole number from 1 to 100000."
 HOURS = "it must be a whole number from 1 to 1000000."
 
 
@@ -56,6 +57,7 @@ def test_defaults() -> None:
     settings = loaded()
     assert settings.database_url == "sqlite+aiosqlite:///./freshtape.db"
     assert settings.providers == ("sample",)
+    assert settings.provider_calls_per_minute == 60
     assert settings.clock is None
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.symbol_staleness_hours == 48
@@ -65,7 +67,7 @@ def test_defaults() -> None:
 def test_the_bundled_market_lies_beside_the_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FRESHTAPE_SAMPLE_DIR")
     assert loaded().sample_dir == Path(str(providers.__file__)).parent / "sample_data"
-    assert described(loaded())[2].value == "bundled"
+    assert {setting.variable: setting.value for setting in described(loaded())}["FRESHTAPE_SAMPLE_DIR"] == "bundled"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,8 @@ def test_the_bundled_market_lies_beside_the_providers(monkeypatch: pytest.Monkey
         ("FRESHTAPE_HOST", "tape.example.com", "host", "tape.example.com"),
         ("FRESHTAPE_PORT", "0", "port", 0),
         ("FRESHTAPE_PORT", " 65535 ", "port", 65535),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "1", "provider_calls_per_minute", 1),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "100000", "provider_calls_per_minute", 100_000),
         ("SYMBOL_STALENESS_HOURS", "1", "symbol_staleness_hours", 1),
         ("SYMBOL_STALENESS_HOURS", "1000000", "symbol_staleness_hours", 1_000_000),
         ("SYMBOL_STALENESS_HOURS", "1000000", "staleness_threshold", timedelta(hours=1_000_000)),
@@ -168,6 +172,8 @@ def test_a_wrong_database_address_is_not_echoed(monkeypatch: pytest.MonkeyPatch,
         ("FRESHTAPE_PORT", "-1", f"FRESHTAPE_PORT is '-1'; {PORT}"),
         ("FRESHTAPE_PORT", "65536", f"FRESHTAPE_PORT is '65536'; {PORT}"),
         ("FRESHTAPE_PORT", "9" * 5000, f"FRESHTAPE_PORT is '{'9' * 80}…'; {PORT}"),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "0", f"FRESHTAPE_PROVIDER_CALLS_PER_MINUTE is '0'; {CALLS}"),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "100001", f"FRESHTAPE_PROVIDER_CALLS_PER_MINUTE is '100001'; {CALLS}"),
         ("SYMBOL_STALENESS_HOURS", "", f"SYMBOL_STALENESS_HOURS is empty; {HOURS}"),
         ("SYMBOL_STALENESS_HOURS", "0", f"SYMBOL_STALENESS_HOURS is '0'; {HOURS}"),
         ("SYMBOL_STALENESS_HOURS", "1.5", f"SYMBOL_STALENESS_HOURS is '1.5'; {HOURS}"),
@@ -311,6 +317,7 @@ def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())] == [
         ("FRESHTAPE_DATABASE_URL", "sqlite+aiosqlite:///./freshtape.db", "sqlite+aiosqlite:///./freshtape.db"),
         ("FRESHTAPE_PROVIDERS", "sample", "sample"),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "60", "60"),
         ("FRESHTAPE_SAMPLE_DIR", "market", "bundled"),
         ("FRESHTAPE_CLOCK", "2025-03-14T14:30:00+00:00", ""),
         ("FRESHTAPE_HOST", "127.0.0.1", "127.0.0.1"),
