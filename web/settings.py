@@ -340,7 +340,7 @@ A wrong value stops the start with one sentence that names the variable and what
 ## What the clock moves
 
 `FRESHTAPE_CLOCK` moves market time only: staleness, `asOf`, which bars are over, schedules, and the times of events and
-jobs. Leases, time-outs and retention run on real elapsed time whatever it says.
+jobs. Leases, time-outs, budgets and retention run on real elapsed time whatever it says.
 
 Processes that share a database share its clock. The first with a given `FRESHTAPE_CLOCK` records it together with the
 real time. A process with the same value, or none, follows that record. Another value replaces it, and a process still

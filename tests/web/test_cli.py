@@ -106,6 +106,23 @@ def test_a_provider_that_cannot_be_read_is_unavailable(
     assert out == "The provider sample sent what cannot be read.\n"
 
 
+def test_providers_shows_their_circuits(freshtape: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code, out, _ = freshtape("providers")
+    assert code == 0
+    assert [line.split() for line in out.splitlines()] == [
+        ["name", "circuit", "failures", "retry", "in", "last", "error"],
+        ["sample", "CLOSED", "0", "–", "–"],
+    ]
+    (tmp_path / "market").mkdir()
+    (tmp_path / "market" / "symbols.csv").write_bytes(b"ticker\n\xff\xff\n")
+    monkeypatch.setenv("FRESHTAPE_SAMPLE_DIR", str(tmp_path / "market"))
+    for _ in range(2):
+        freshtape("symbols", "add", "AAPL")
+    code, out, _ = freshtape("providers")
+    assert code == 0
+    assert re.search(r"^sample +OPEN +5 +\d\d s +The provider sample sent what cannot be read\. *$", out, re.MULTILINE)
+
+
 @pytest.mark.parametrize("url", ["sqlite:////no/such/folder/freshtape.db", "postgresql://me:hush@127.0.0.1:1/freshtape"])
 def test_a_database_that_cannot_be_opened(freshtape: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("FRESHTAPE_DATABASE_URL", url)
