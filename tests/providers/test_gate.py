@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -15,7 +16,7 @@ from domain.services import asking
 from domain.symbols import Symbol
 from domain.tickers import AssetClass
 from persistence.engine import Engine
-from persistence.unit_of_work import SqlDatabase
+from persistence.unit_of_work import SqlDatabase, SqlUnitOfWork
 from providers import gate as gating
 from providers.gate import GatedProvider
 from tests.support.clock import EVENING
@@ -215,6 +216,40 @@ async def test_no_answer_in_time_is_a_failure(gated: Gated, monkeypatch: pytest.
     assert (await gated.refused()).message == "The provider stub did not answer within 0.1 s."
     assert gated.requests == 1, "a slow failure is not asked again"
     assert ((await gated.gate()).failures, gated.outcomes) == (1, ["down"])
+
+
+class SlowDatabase(SqlDatabase):
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[SqlUnitOfWork]:
+        await asyncio.sleep(0.4)
+        async with super().read() as unit:
+            yield unit
+
+
+async def test_a_slow_database_is_not_held_against_the_provider(
+    engine: Engine, provider: StubProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gating, "CALL_SECONDS", 0.3)
+    monkeypatch.setattr(gating, "START_SECONDS", 0.1)
+    gated = Gated(SlowDatabase(engine, clock_generation=0), provider)
+    gated.answers(lambda: asyncio.sleep(0.05))
+    assert await gated.ask() == profile("AAPL")
+
+
+async def test_the_pauses_between_requests_grow(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gating, "FIRST_PAUSE_SECONDS", 0.1)
+    asked: list[float] = []
+
+    async def fail() -> None:
+        asked.append(asyncio.get_running_loop().time())
+        raise down()
+
+    gated.answers(fail)
+    await gated.refused()
+    pauses = [after - before for before, after in pairwise(asked)]
+    assert len(pauses) == 2
+    assert pauses[0] > 0.09
+    assert pauses[1] > 0.19
 
 
 def test_it_has_judged_before_its_caller_gives_up() -> None:
