@@ -9,6 +9,7 @@ from typing import Protocol
 from domain.bars import Bar, CorporateAction, History, Interval
 from domain.errors import RefreshInFlight
 from domain.events import LoggedChange, Position, SymbolChanged
+from domain.gates import Gate
 from domain.levels import PriceLevel
 from domain.quotes import Quote
 from domain.staleness import AttemptOutcome
@@ -162,6 +163,22 @@ class RefreshLeases(Protocol):
     async def in_flight(self, tickers: Sequence[str]) -> Mapping[str, RefreshInFlight]: ...
 
 
+class ProviderGates(Protocol):
+    """One gate a provider, the same for all processes. With it comes the real time to judge it by: the database's own."""
+
+    async def read(self, providers: Sequence[str]) -> tuple[Mapping[str, Gate], datetime]:
+        """Those of all that are asked for, also of such as nothing is remembered of."""
+        ...
+
+    async def lock(self, provider: str) -> tuple[Gate, datetime]:
+        """Nobody else can write the gate until the transaction ends."""
+        ...
+
+    async def save(self, gate: Gate) -> None:
+        """Of a gate that is locked."""
+        ...
+
+
 class EventLog(Protocol):
     async def append(self, event: SymbolChanged) -> None:
         """The last write of its transaction: from here to the commit no other transaction can append."""
@@ -181,7 +198,7 @@ class EventLog(Protocol):
 
 class UnitOfWork(Protocol):
     """One transaction. Locks are taken in this order, so that no two transactions wait for each other: lease, symbol, its
-    bars and levels, event log."""
+    bars and levels, event log. A gate is locked by a transaction that locks nothing else."""
 
     @property
     def symbols(self) -> SymbolStore: ...
@@ -189,6 +206,8 @@ class UnitOfWork(Protocol):
     def bars(self) -> BarStore: ...
     @property
     def leases(self) -> RefreshLeases: ...
+    @property
+    def gates(self) -> ProviderGates: ...
     @property
     def events(self) -> EventLog: ...
 

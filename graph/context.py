@@ -13,6 +13,7 @@ from domain.clock import Clock
 from domain.errors import RefreshInFlight
 from domain.levels import PriceLevel
 from domain.ports import BarPage, BarQuery, EventFeed
+from domain.services.providers import Providers
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 
@@ -29,6 +30,7 @@ class About:
 class Services:
     symbols: Symbols
     refreshing: Refreshing
+    providers: Providers
     feed: EventFeed
     clock: Clock
     about: About

@@ -13,6 +13,7 @@ from graph.paging import read_cursor
 from graph.scalars import given, optional
 from graph.types.enums import AssetClass, SymbolStatus
 from graph.types.node import Node, read_global_id
+from graph.types.provider import Provider
 from graph.types.symbol import Symbol, SymbolConnection, SymbolMatch
 
 UNSET: Any = strawberry.UNSET
@@ -43,6 +44,11 @@ class Service:
     now: datetime
     database: str
     staleness_threshold_hours: int
+
+    @strawberry.field(description="Where market data comes from, the preferred provider first.")
+    async def providers(self, info: Info) -> list[Provider]:
+        statuses = await info.context.services.providers.statuses()
+        return [Provider.from_domain(status, self.now) for status in statuses]
 
 
 @strawberry.type

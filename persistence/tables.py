@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, I
 from sqlmodel import Field, SQLModel
 
 from domain.bars import ActionKind, Interval
+from domain.errors import Trouble
 from domain.events import SymbolChangeKind
 from domain.levels import Direction, LevelKind
 from domain.staleness import AttemptOutcome
@@ -121,6 +122,22 @@ class LeaseRow(SQLModel, table=True):
     expires_at: datetime = _instant()
 
 
+class GateRow(SQLModel, table=True):
+    """A provider's circuit and budget; every time in it is real time, to be compared with the database's own."""
+
+    __tablename__ = "provider_gates"
+
+    provider: str = Field(primary_key=True)
+    generation: int = Field(sa_type=BigInteger)
+    failures: int
+    failed_at: datetime | None = _instant(nullable=True)
+    last_error: str | None
+    trouble: Trouble | None = Field(sa_column=Column("trouble", Named(Trouble), nullable=True))
+    open_until: datetime | None = _instant(nullable=True)
+    probe_until: datetime | None = _instant(nullable=True)
+    spent_until: datetime | None = _instant(nullable=True)
+
+
 class EventLogRow(SQLModel, table=True):
     """The one row that every append updates: its lock, held until the commit, gives numbers in commit order.
 
@@ -171,6 +188,7 @@ price_levels = _table(LevelRow)
 bars = _table(BarRow)
 corporate_actions = _table(ActionRow)
 refresh_leases = _table(LeaseRow)
+provider_gates = _table(GateRow)
 event_log = _table(EventLogRow)
 events = _table(EventRow)
 market_clock = _table(ClockRow)

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from persistence.bar_store import SqlBarStore
 from persistence.engine import Engine
 from persistence.event_log import SqlEventLog
+from persistence.provider_gates import SqlProviderGates
 from persistence.refresh_leases import SqlRefreshLeases
 from persistence.symbol_store import SqlSymbolStore
 
@@ -17,6 +18,7 @@ class SqlUnitOfWork:
         self.symbols = SqlSymbolStore(connection)
         self.bars = SqlBarStore(connection)
         self.leases = SqlRefreshLeases(connection)
+        self.gates = SqlProviderGates(connection)
         self.events = SqlEventLog(connection, clock_generation)
 
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 
+from domain.services.providers import Providers
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from graph.context import About, Services
@@ -143,6 +144,7 @@ def services(database: SqlDatabase, provider: StubProvider, clock: ManualClock) 
     return Services(
         symbols=Symbols(database, provider, clock, timedelta(hours=48)),
         refreshing=Refreshing(database, provider, clock),
+        providers=Providers(database, [provider]),
         feed=feed,
         clock=clock,
         about=About("0.0.0", database.kind),

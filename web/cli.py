@@ -13,10 +13,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from domain.errors import ProviderUnavailable, Refusal, SymbolNotFound
+from domain.gates import whole_seconds
 from domain.ports import SymbolQuery
 from domain.symbols import Symbol
 from domain.tickers import AssetClass, normalise
@@ -151,6 +153,26 @@ def quotes(tickers: Tickers) -> None:
         return REFUSED if unknown else 0
 
     raise typer.Exit(_run(work()))
+
+
+@app.command()
+def providers() -> None:
+    """Show the providers, and whether they may be asked."""
+
+    async def work() -> None:
+        async with _services() as services:
+            table = _table("name", "circuit", "failures", "retry in", "last error")
+            for status in await services.providers.statuses():
+                table.add_row(
+                    status.name,
+                    status.circuit.name,
+                    str(status.consecutive_failures),
+                    "–" if status.retry_in is None else f"{whole_seconds(status.retry_in)} s",
+                    escape(_shown(status.last_error)),
+                )
+            out.print(table)
+
+    _run(work())
 
 
 # ── the database

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from domain.clock import Clock
 from domain.ports import MarketDataProvider
+from domain.services.providers import Providers
 from domain.services.symbols import Symbols
 from graph.context import About, Services
 from persistence.engine import Engine
@@ -17,6 +18,7 @@ from persistence.event_feed import Listener, SqlEventFeed
 from persistence.market_clock import SharedClock, clock_generation, join_clock, recorded_clock
 from persistence.unit_of_work import SqlDatabase
 from persistence.upgrade import upgrade
+from providers.gate import GatedProvider
 from providers.registry import RECORDED, open_provider
 from web.metrics import CountedRefreshing, Metrics
 from web.settings import Settings
@@ -102,19 +104,26 @@ def _provider(settings: Settings, clock: Clock) -> MarketDataProvider:
     return open_provider(name, clock, sample_dir=settings.sample_dir, yahoo_url=settings.yahoo_url)
 
 
-def _wired(settings: Settings, engine: Engine, clock: SharedClock, provider: MarketDataProvider) -> Container:
+def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: MarketDataProvider) -> Container:
     database = SqlDatabase(engine, clock.generation)
+    metrics = Metrics()
+    provider = GatedProvider(opened, database, _budget(settings, opened), metrics.provider_call)
     feed = SqlEventFeed(database)
     database.on_append = feed.poke
-    metrics = Metrics()
     services = Services(
         symbols=Symbols(database, provider, clock.clock, settings.staleness_threshold),
         refreshing=CountedRefreshing(database, provider, clock.clock, metrics.refresh),
+        providers=Providers(database, [provider]),
         feed=feed,
         clock=clock.clock,
         about=About(version("freshtape"), engine.kind),
     )
     return Container(settings, engine, database, feed, services, metrics, clock.generation)
+
+
+def _budget(settings: Settings, provider: MarketDataProvider) -> int | None:
+    """None for a recorded market: it is a folder of ours, which no number of calls wears out, and nobody would refuse them."""
+    return None if provider.name in RECORDED else settings.provider_calls_per_minute
 
 
 @asynccontextmanager

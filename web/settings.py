@@ -187,6 +187,14 @@ class Settings(BaseSettings):
         description="Where market data comes from, the preferred provider first.",
         json_schema_extra={"allowed": f"one or more of {', '.join(KNOWN_PROVIDERS)}, separated by commas, each once"},
     )
+    provider_calls_per_minute: int = Field(
+        default=60,
+        ge=1,
+        le=100_000,
+        description="How many requests a minute a live provider gets from all processes together, up to a minute's worth of "
+        "them at once. A recorded market has no limit.",
+        json_schema_extra={"allowed": "a whole number from 1 to 100000"},
+    )
     sample_dir: Annotated[Path, BeforeValidator(_sample_dir)] = Field(
         default=BUNDLED_SAMPLE,
         description="The recorded market that the provider sample answers from.",
@@ -459,7 +467,7 @@ A wrong value stops the start with one sentence that names the variable and what
 ## What the clock moves
 
 `FRESHTAPE_CLOCK` moves market time only: staleness, `asOf`, which bars are over, schedules, and the times of events and
-jobs. Leases, time-outs and retention run on real elapsed time whatever it says.
+jobs. Leases, time-outs, budgets and retention run on real elapsed time whatever it says.
 
 Processes that share a database share its clock. The first with a given `FRESHTAPE_CLOCK` records it together with the
 real time. A process with the same value, or none, follows that record. Another value replaces it, and a process still

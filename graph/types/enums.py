@@ -4,12 +4,22 @@ import strawberry
 
 from domain.bars import Interval
 from domain.events import SymbolChangeKind
+from domain.gates import CircuitState
 from domain.levels import Direction, LevelKind
 from domain.staleness import StalenessReason
 from domain.symbols import SymbolStatus
 from domain.tickers import AssetClass
 
-__all__ = ["AssetClass", "Direction", "Interval", "LevelKind", "StalenessReason", "SymbolChangeKind", "SymbolStatus"]
+__all__ = [
+    "AssetClass",
+    "CircuitState",
+    "Direction",
+    "Interval",
+    "LevelKind",
+    "StalenessReason",
+    "SymbolChangeKind",
+    "SymbolStatus",
+]
 
 _MEANINGS = {
     SymbolStatus.ONBOARDING: "Being onboarded: known, not yet usable by analytics.",
@@ -17,7 +27,7 @@ _MEANINGS = {
     SymbolStatus.RETIRED: "Removed. History is kept; adding it again revives it.",
 }
 
-for _enum in (AssetClass, Direction, Interval, LevelKind, StalenessReason, SymbolChangeKind, SymbolStatus):
+for _enum in (AssetClass, CircuitState, Direction, Interval, LevelKind, StalenessReason, SymbolChangeKind, SymbolStatus):
     strawberry.enum(_enum)
 
 # The domain's enums cannot carry them: its members are plain values. Strawberry adds the definition, unknown to the checker.

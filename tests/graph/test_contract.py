@@ -53,7 +53,6 @@ NOT_YET = frozenset(
         "Query.symbolReadiness",
         "Service.freshness",
         "Service.loops",
-        "Service.providers",
         "Subscription.bars",
         "Subscription.onboardingProgress",
         "Subscription.sessionActivation",

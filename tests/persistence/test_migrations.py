@@ -39,8 +39,8 @@ BROKEN = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "broken"
+down_revision = "{newest}"
 branch_labels = None
 depends_on = None
 
@@ -195,10 +195,10 @@ async def test_a_newer_database_is_left_alone(empty: Engine) -> None:
 
 @pytest.fixture
 def broken_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second migration that fails after it has changed much."""
+    """One more migration, that fails after it has changed much."""
     folder = tmp_path / "migrations"
     shutil.copytree(upgrading._MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "v0002_broken.py").write_text(BROKEN)
+    (folder / "versions" / "v9999_broken.py").write_text(BROKEN.format(newest=upgrading._newest()))
     monkeypatch.setattr(upgrading, "_MIGRATIONS", folder)
 
 
@@ -213,7 +213,7 @@ async def test_a_failing_migration_leaves_what_was_there(
     empty: Engine, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await upgrade(empty)
-    before = await tables(empty)
+    before, newest = await tables(empty), upgrading._newest()
     with monkeypatch.context():
         request.getfixturevalue("broken_migration")
         for _ in range(2):
@@ -222,4 +222,4 @@ async def test_a_failing_migration_leaves_what_was_there(
     assert await tables(empty) == before
     async with empty.read() as connection:
         assert await connection.scalar(select(event_log.c.last_number)) == 0
-        assert await connection.scalar(text("SELECT version_num FROM alembic_version")) == "0001"
+        assert await connection.scalar(text("SELECT version_num FROM alembic_version")) == newest

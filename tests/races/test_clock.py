@@ -26,7 +26,7 @@ TICKER = "BTC-USD"
 NEAR = timedelta(seconds=1)
 WRONG_CONFIGURATION = 2
 REPLACED = "The clock recorded in the database was changed by another process"
-UNWATCHED = "clock not watched", "patient with providers"
+UNWATCHED = "clock not watched", "patient with providers", "patient gate"
 
 
 async def now(service: Service) -> datetime:

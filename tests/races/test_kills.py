@@ -18,6 +18,7 @@ CLOCK = "2026-03-27T20:30:00Z"
 TICKER = "BTC-USD"
 SWEEP_SECONDS = 3
 FAILED = SymbolChangeKind.REFRESH_FAILED
+PATIENT = "patient with providers", "patient gate"
 
 
 async def refreshed(service: Service, inquiries: Inquiries, days_left_out: int = 0, ticker: str = TICKER) -> str:
@@ -136,8 +137,8 @@ async def outlived_lease(database_url: str, *mutants: str) -> None:
     async with Inquiries() as inquiries, Processes(database_url, inquiries, FRESHTAPE_CLOCK=CLOCK) as processes:
         # Its own sweep is off, so that it never falls asleep with the database locked.
         sleeper, other = await asyncio.gather(
-            processes.start_one("short lease", "patient with providers", "lapsed leases are nobody's work", *mutants),
-            processes.start_one("patient with providers"),
+            processes.start_one("short lease", *PATIENT, "lapsed leases are nobody's work", *mutants),
+            processes.start_one(*PATIENT),
         )
         await other.add(TICKER)
         sleeping = asyncio.create_task(sleeper.refresh(TICKER))

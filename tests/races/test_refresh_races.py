@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from domain.events import SymbolChangeKind
+from domain.services.providers import Providers
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from domain.symbols import SymbolStatus
@@ -221,6 +222,7 @@ def services_on(database: SqlDatabase) -> Services:
     return Services(
         symbols=Symbols(database, provider, clock, timedelta(hours=48)),
         refreshing=Refreshing(database, provider, clock),
+        providers=Providers(database, [provider]),
         feed=SqlEventFeed(database),
         clock=clock,
         about=About("0.0.0", database.kind),

@@ -8,7 +8,7 @@ from typing import Self
 
 from domain.bars import History, Interval
 from domain.clock import Clock
-from domain.errors import ProviderUnavailable
+from domain.errors import ProviderUnavailable, Trouble
 from domain.symbols import Symbol
 from providers.sample import SampleProvider
 
@@ -31,15 +31,19 @@ class InquiringProvider(SampleProvider):
             answer = await reader.readline()
         finally:
             writer.close()
-        if not answer:
+        word, _, seconds = answer.decode().strip().partition(" ")
+        if word in Trouble.__members__:
+            raise ProviderUnavailable(self.name, Trouble[word], "refused the test", int(seconds) if seconds else None)
+        if not word:
             raise ProviderUnavailable(self.name)
-        return int(answer)
+        return int(word)
 
 
 class Inquiry:
-    """A refresh that waits for its history."""
+    """A refresh that waits for its history; `at` is when it came in, by the event loop's clock."""
 
     def __init__(self, pid: int, ticker: str, writer: asyncio.StreamWriter) -> None:
+        self.at = asyncio.get_running_loop().time()
         self.pid = pid
         self.ticker = ticker
         self._writer = writer
@@ -47,6 +51,9 @@ class Inquiry:
     def answer(self, days_left_out: int = 0) -> None:
         """Lets it have the history up to so many days ago."""
         self._writer.write(f"{days_left_out}\n".encode())
+
+    def refuse(self, trouble: Trouble, retry_after_seconds: int | None = None) -> None:
+        self._writer.write(f"{trouble.name} {retry_after_seconds or ''}\n".encode())
 
 
 class Inquiries:
@@ -76,3 +83,8 @@ class Inquiries:
     async def next(self, within: float = 10) -> Inquiry:
         async with asyncio.timeout(within):
             return await self._waiting.get()
+
+    @property
+    def waiting(self) -> int:
+        """How many have come in and were not taken by `next`."""
+        return self._waiting.qsize()

@@ -31,6 +31,7 @@ class Mutant:
 _LEASES = "persistence.refresh_leases"
 _SYMBOLS = "persistence.symbol_store"
 _REFRESHING = "domain.services.refreshing"
+_GATES = "domain.gates"
 _DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 MUTANTS = {
@@ -72,11 +73,31 @@ MUTANTS = {
     ),
     "clock not watched": Mutant("web.container", "CLOCK_WATCH_SECONDS = 1\n", "CLOCK_WATCH_SECONDS = 3600\n"),
     "clock begins anew": Mutant("persistence.market_clock", "row.market_at + elapsed", "row.market_at"),
+    "open circuit not looked at": Mutant(
+        _GATES, "if shut_for is not None:", "if shut_for is not None and self.state(now) is not CircuitState.OPEN:"
+    ),
+    "probe not leased": Mutant(_GATES, "probe_until=now + PROBE_SECONDS * _SECOND", "probe_until=None"),
+    "lost probe never lapses": Mutant(_GATES, "probe_until=now + PROBE_SECONDS", "probe_until=now + 3600"),
+    "a gate for each process": Mutant(
+        "providers.gate", "return self._provider.name", "return f'{self._provider.name} {__import__(\"os\").getpid()}'"
+    ),
+    "gate not locked": Mutant(
+        "persistence.provider_gates",
+        "provider_gates.c.provider == provider).with_for_update()",
+        "provider_gates.c.provider == provider)",
+    ),
     "signals as they come": Mutant("web.serving", "    _end_quietly_on_signals(server)\n", ""),
     # ── other circumstances, in which the guards must hold all the same
     "short lease": Mutant(_LEASES, "LEASE_SECONDS = 20\n", "LEASE_SECONDS = 3\n"),
     "impatient with providers": Mutant("domain.services.asking", "PROVIDER_SECONDS = 8\n", "PROVIDER_SECONDS = 1\n"),
     "patient with providers": Mutant("domain.services.asking", "PROVIDER_SECONDS = 8\n", "PROVIDER_SECONDS = 60\n"),
+    "patient gate": Mutant("providers.gate", "CALL_SECONDS = 7\n", "CALL_SECONDS = 60\n"),
+    "short probe": Mutant(_GATES, "PROBE_SECONDS = 15\n", "PROBE_SECONDS = 3\n"),
+    "slow at the gate": Mutant(
+        "providers.gate",
+        "            await unit.gates.save(changed)\n",
+        "            await asyncio.sleep(0.3)\n            await unit.gates.save(changed)\n",
+    ),
     "slow to join": Mutant(
         "persistence.market_clock",
         "        if given is not None and given != recorded:\n",

@@ -48,7 +48,7 @@ class StubProvider:
     """Knows `profiles`; answers `history` with `bars`, or a wave, and `quotes` with `prices`."""
 
     name = "stub"
-    asset_classes = frozenset(AssetClass)
+    asset_classes = frozenset({AssetClass.STOCK, AssetClass.CRYPTO})
 
     def __init__(self, *tickers: str) -> None:
         self.profiles = {ticker: profile(ticker) for ticker in tickers or ("AAPL",)}

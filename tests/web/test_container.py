@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from domain.clock import Clock
+from domain.errors import ProviderUnavailable, Trouble
 from domain.tickers import AssetClass
 from providers.registry import open_provider
 from tests.support.clock import EVENING, ManualClock
@@ -55,6 +56,31 @@ async def test_the_threshold_is_the_settings(database_url: str) -> None:
 @pytest.mark.parametrize("name", KNOWN_PROVIDERS)
 def test_every_provider_that_can_be_set_can_be_opened(name: str, tmp_path: Path) -> None:
     assert open_provider(name, ManualClock(), sample_dir=tmp_path, yahoo_url="").name == name
+
+
+async def test_every_provider_is_gated_and_a_live_one_has_the_budget_that_is_set(database_url: str) -> None:
+    live = settings(database_url, providers=("yahoo",), provider_calls_per_minute=3)
+    async with open_container(live, live_provider) as container:
+        for _ in range(3):
+            await container.services.symbols.search("aapl", 1)
+        with pytest.raises(ProviderUnavailable, match="no calls left in this minute's budget"):
+            await container.services.symbols.search("aapl", 1)
+    async with open_container(settings(database_url, clock=EVENING, provider_calls_per_minute=3)) as container:
+        for _ in range(9):
+            assert await container.services.symbols.search("aapl", 1)
+
+
+async def test_a_circuit_that_one_process_opened_is_open_for_the_next(database_url: str) -> None:
+    async def limit() -> None:
+        raise ProviderUnavailable("stub", Trouble.RATE_LIMITED, "was asked too often", 30)
+
+    provider = StubProvider()
+    provider.before_answer = limit
+    for message in ("was asked too often", "said . s ago that it is asked too often"):
+        async with open_container(settings(database_url), lambda *_: provider) as container:
+            with pytest.raises(ProviderUnavailable, match=message):
+                await container.services.symbols.search("aapl", 1)
+        provider.before_answer = None
 
 
 async def test_calendars_are_there_before_the_first_request(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

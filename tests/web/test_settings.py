@@ -26,6 +26,7 @@ CLOCK = "it must be empty, or an ISO-8601 instant with an offset, such as 2025-0
 YAHOO_URL = "it must be empty, or the address of a server that answers as Yahoo does, such as http://127.0.0.1:8765."
 HOST = "it must be an IP address or a host name."
 PORT = "it must be a whole number from 0 to 65535."
+CALLS = "it must be a whole number from 1 to 100000."
 HOURS = "it must be a whole number from 1 to 1000000."
 
 
@@ -58,6 +59,7 @@ def test_defaults() -> None:
     settings = loaded()
     assert settings.database_url == "sqlite+aiosqlite:///./freshtape.db"
     assert settings.providers == ("yahoo",)
+    assert settings.provider_calls_per_minute == 60
     assert settings.yahoo_url == ""
     assert settings.clock is None
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
@@ -68,7 +70,7 @@ def test_defaults() -> None:
 def test_the_bundled_market_lies_beside_the_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FRESHTAPE_SAMPLE_DIR")
     assert loaded().sample_dir == Path(str(providers.__file__)).parent / "sample_data"
-    assert described(loaded())[2].value == "bundled"
+    assert {setting.variable: setting.value for setting in described(loaded())}["FRESHTAPE_SAMPLE_DIR"] == "bundled"
 
 
 HOSTS = ("tape.example.com", "10.0.0.7", "::7")
@@ -97,6 +99,8 @@ DESKS = ("https://desk.example.com", "http://[::1]:3000")
         ("FRESHTAPE_QUERY_SECONDS", "0.5", "query_seconds", 0.5),
         ("FRESHTAPE_PORT", "0", "port", 0),
         ("FRESHTAPE_PORT", " 65535 ", "port", 65535),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "1", "provider_calls_per_minute", 1),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "100000", "provider_calls_per_minute", 100_000),
         ("SYMBOL_STALENESS_HOURS", "1", "symbol_staleness_hours", 1),
         ("SYMBOL_STALENESS_HOURS", "1000000", "symbol_staleness_hours", 1_000_000),
         ("SYMBOL_STALENESS_HOURS", "1000000", "staleness_threshold", timedelta(hours=1_000_000)),
@@ -221,6 +225,8 @@ def test_a_wrong_database_address_is_not_echoed(monkeypatch: pytest.MonkeyPatch,
         ("FRESHTAPE_PORT", "-1", f"FRESHTAPE_PORT is '-1'; {PORT}"),
         ("FRESHTAPE_PORT", "65536", f"FRESHTAPE_PORT is '65536'; {PORT}"),
         ("FRESHTAPE_PORT", "9" * 5000, f"FRESHTAPE_PORT is '{'9' * 80}…'; {PORT}"),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "0", f"FRESHTAPE_PROVIDER_CALLS_PER_MINUTE is '0'; {CALLS}"),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "100001", f"FRESHTAPE_PROVIDER_CALLS_PER_MINUTE is '100001'; {CALLS}"),
         ("SYMBOL_STALENESS_HOURS", "", f"SYMBOL_STALENESS_HOURS is empty; {HOURS}"),
         ("SYMBOL_STALENESS_HOURS", "0", f"SYMBOL_STALENESS_HOURS is '0'; {HOURS}"),
         ("SYMBOL_STALENESS_HOURS", "1.5", f"SYMBOL_STALENESS_HOURS is '1.5'; {HOURS}"),
@@ -367,9 +373,10 @@ def test_any_password_survives_and_is_hidden(secret: str, user: str, database: s
 def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESHTAPE_CLOCK", "2025-03-14T10:30:00-04:00")
     monkeypatch.setenv("SYMBOL_STALENESS_HOURS", "24")
-    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())][:7] == [
+    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())][:9] == [
         ("FRESHTAPE_DATABASE_URL", "sqlite+aiosqlite:///./freshtape.db", "sqlite+aiosqlite:///./freshtape.db"),
         ("FRESHTAPE_PROVIDERS", "yahoo", "yahoo"),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "60", "60"),
         ("FRESHTAPE_SAMPLE_DIR", "market", "bundled"),
         ("FRESHTAPE_YAHOO_URL", "", ""),
         ("FRESHTAPE_CLOCK", "2025-03-14T14:30:00+00:00", ""),

@@ -1,0 +1,168 @@
+"""The one gate that every call of a provider goes through, whoever calls, in whatever process.
+
+`domain/gates.py` decides, the database remembers: a request is let through by one short transaction, made with none open, and
+what came of it is written by another. Where nothing changes, nothing is written.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date, datetime, timedelta
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_exponential_jitter
+
+from domain.bars import History, Interval
+from domain.errors import NoData, ProviderUnavailable, SymbolNotFound, Trouble
+from domain.gates import Gate, whole_seconds
+from domain.ports import Database, MarketDataProvider
+from domain.quotes import Quote
+from domain.symbols import Profile, Symbol
+from domain.tickers import AssetClass
+
+T = TypeVar("T")
+Change = Callable[[Gate, datetime], Gate]
+Observe = Callable[[str, str, str, float], None]
+
+CALL_SECONDS = 7
+"""All that a call may take, its waits and repeats included: its caller waits 8 s, and then nobody would judge the provider."""
+START_SECONDS = 3
+"""How late in a call a request may begin: with less time left, a provider would be judged by our own waiting."""
+ATTEMPTS = 3
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 1.0
+
+_OUTCOMES = {Trouble.RATE_LIMITED: "rate_limited", Trouble.DOWN: "down"}
+
+
+def _nobody(*_: object) -> None:
+    pass
+
+
+class GatedProvider:
+    """A provider behind its gate.
+
+    `calls_per_minute` is its budget, None for none. `observe` is told of every request, and of every refusal to make one: the
+    provider, the operation, its outcome (ok, not_found, no_data, rate_limited, down, refused, fault or cancelled) and the
+    seconds it took.
+    """
+
+    def __init__(
+        self, provider: MarketDataProvider, database: Database, calls_per_minute: int | None, observe: Observe = _nobody
+    ) -> None:
+        self._provider = provider
+        self._database = database
+        self._per_minute = calls_per_minute
+        self._observe = observe
+
+    @property
+    def name(self) -> str:
+        return self._provider.name
+
+    @property
+    def asset_classes(self) -> frozenset[AssetClass]:
+        return self._provider.asset_classes
+
+    async def profile(self, ticker: str) -> Profile:
+        return await self._call("profile", lambda: self._provider.profile(ticker))
+
+    async def search(self, text: str, first: int) -> list[Profile]:
+        return await self._call("search", lambda: self._provider.search(text, first))
+
+    async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
+        return await self._call("history", lambda: self._provider.history(symbol, interval, start, until))
+
+    async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
+        return await self._call("quotes", lambda: self._provider.quotes(tickers))
+
+    # ── a call, of up to three requests
+
+    async def _call(self, operation: str, request: Callable[[], Awaitable[T]]) -> T:
+        attempts = AsyncRetrying(
+            retry=retry_if_exception(_may_be_asked_again),
+            stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(START_SECONDS),
+            wait=wait_exponential_jitter(multiplier=FIRST_PAUSE_SECONDS, jitter=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS),
+            reraise=True,
+        )
+        return await attempts(self._attempt, operation, request, asyncio.get_running_loop().time())
+
+    async def _attempt(self, operation: str, request: Callable[[], Awaitable[T]], called_at: float) -> T:
+        began = time.monotonic()
+        try:
+            generation = await self._enter(called_at + START_SECONDS)
+        except ProviderUnavailable:
+            self._observe(self.name, operation, "refused", time.monotonic() - began)
+            raise
+        began = time.monotonic()
+        try:
+            answer = await self._in_time(request, called_at)
+        except BaseException as error:
+            outcome, change = _judged(error, generation)
+            self._observe(self.name, operation, outcome, time.monotonic() - began)
+            gate, now = await self._note(change)
+            if isinstance(error, ProviderUnavailable) and (shut_for := gate.retry_in(now)) is not None:
+                error.retry_after_seconds = whole_seconds(shut_for)
+            raise
+        outcome = "no_data" if isinstance(answer, History) and not answer.bars else "ok"
+        self._observe(self.name, operation, outcome, time.monotonic() - began)
+        await self._note(lambda gate, _: gate.succeeded(generation))
+        return answer
+
+    async def _in_time(self, request: Callable[[], Awaitable[T]], called_at: float) -> T:
+        # Let in late by a slow database, it still has its time: its caller leaves first then, and nobody is judged.
+        latest_start = max(asyncio.get_running_loop().time(), called_at + START_SECONDS)
+        try:
+            async with asyncio.timeout_at(latest_start + CALL_SECONDS - START_SECONDS):
+                return await request()
+        except TimeoutError:
+            raise ProviderUnavailable(self.name, Trouble.DOWN, f"did not answer within {CALL_SECONDS} s") from None
+
+    # ── the gate
+
+    async def _enter(self, latest: float) -> int:
+        """Returns when a request may be made: the generation it belongs to. Raises ProviderUnavailable."""
+        patience = timedelta(seconds=max(latest - asyncio.get_running_loop().time(), 0))
+        gate, now = await self._decide(lambda gate, now: gate.entered(now, self._per_minute, patience))
+        wait = gate.wait(now, self._per_minute)
+        if wait:
+            await asyncio.sleep(wait.total_seconds())
+            gate, _ = await self._decide(Gate.admitted)  # another process may have met a 429 meanwhile
+        return gate.generation
+
+    async def _note(self, change: Change) -> tuple[Gate, datetime]:
+        """Also when the caller has gone: a 429 that was heard must be known to all."""
+        return await asyncio.shield(self._decide(change))
+
+    async def _decide(self, change: Change) -> tuple[Gate, datetime]:
+        """The gate as changed, and when. Read first: most often there is nothing to write, and who is refused locks nobody."""
+        async with self._database.read() as unit:
+            gates, now = await unit.gates.read([self.name])
+        gate = gates[self.name]
+        if change(gate, now) == gate:
+            return gate, now
+        async with self._database.write() as unit:
+            gate, now = await unit.gates.lock(self.name)
+            changed = change(gate, now)
+            await unit.gates.save(changed)
+        return changed, now
+
+
+def _may_be_asked_again(error: BaseException) -> bool:
+    """At once, that is. Whoever says when to come back, the gate or the provider, is taken at its word."""
+    return isinstance(error, ProviderUnavailable) and error.trouble is Trouble.DOWN and error.retry_after_seconds is None
+
+
+def _judged(error: BaseException, generation: int) -> tuple[str, Change]:
+    """The outcome of a request that raised, and what the gate makes of it."""
+    match error:
+        case SymbolNotFound():
+            return "not_found", lambda gate, _: gate.succeeded(generation)
+        case NoData():
+            return "no_data", lambda gate, _: gate.succeeded(generation)
+        case ProviderUnavailable(provider=name, trouble=trouble, detail=detail, retry_after_seconds=seconds):
+            sentence = ProviderUnavailable(name, trouble, detail).message
+            return _OUTCOMES[trouble], lambda gate, now: gate.failed(generation, now, trouble, seconds, sentence)
+        case Exception():
+            sentence = "An internal fault, see the log."
+            return "fault", lambda gate, now: gate.failed(generation, now, Trouble.DOWN, None, sentence)
+        case _:
+            return "cancelled", lambda gate, _: gate.abandoned(generation)
