@@ -91,6 +91,15 @@ def split_adjusted(bars: Iterable[Bar], actions: Iterable[CorporateAction], as_o
     return [_adjusted(bar, splits) for bar in bars] if splits else list(bars)
 
 
+def is_news(fetched: Bar, held: Bar | None, actions: Iterable[CorporateAction]) -> bool:
+    """Whether a bar fetched again says more than the one held: not by being adjusted up to a later day alone, when no split
+    lies between."""
+    if held is None or replace(held, adjusted_to=fetched.adjusted_to) != fetched:
+        return True
+    between = sorted((held.adjusted_to, fetched.adjusted_to))
+    return any(a.kind is ActionKind.SPLIT and between[0] < a.ex_date <= between[1] for a in actions)
+
+
 def _adjusted(bar: Bar, splits: Sequence[tuple[date, Decimal]]) -> Bar:
     factor = Decimal(1)
     for ex_date, ratio in splits:

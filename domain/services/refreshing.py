@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from uuid import uuid4
 
-from domain.bars import Bar, CorporateAction, History, Interval, split_adjusted
+from domain.bars import Bar, CorporateAction, History, Interval, is_news, split_adjusted
 from domain.calendars import calendar_for
 from domain.clock import Clock
 from domain.errors import (
@@ -112,8 +112,8 @@ class Refreshing:
 
     async def _finish(self, attempt: _Attempt, history: History) -> Refreshed:
         now = self._clock.now()
-        bars, changed = _merged(attempt.held, history.bars)
         actions = {(a.ex_date, a.kind): a for a in (*attempt.actions, *history.actions)}
+        bars, changed = _merged(attempt.held, history.bars, actions.values())
         adjusted = split_adjusted(bars, actions.values(), now.date())
         extraction = self._extractor.extract(adjusted)
         symbol = attempt.symbol.refreshed(
@@ -181,11 +181,13 @@ async def _refreshable(unit: UnitOfWork, ticker: str, version: int | None) -> Sy
     return symbol
 
 
-def _merged(held: Sequence[Bar], fetched: Sequence[Bar]) -> tuple[list[Bar], list[Bar]]:
-    """All bars, oldest first, the fetched winning over the held; and those of the fetched that are news."""
+def _merged(
+    held: Sequence[Bar], fetched: Sequence[Bar], actions: Collection[CorporateAction]
+) -> tuple[list[Bar], list[Bar]]:
+    """All bars, oldest first, news winning over what was held; and the news."""
     known = {bar.open_time: bar for bar in held}
-    changed = [bar for bar in fetched if known.get(bar.open_time) != bar]
-    merged = known | {bar.open_time: bar for bar in fetched}
+    changed = [bar for bar in fetched if is_news(bar, known.get(bar.open_time), actions)]
+    merged = known | {bar.open_time: bar for bar in changed}
     return [merged[at] for at in sorted(merged)], changed
 
 

@@ -1,11 +1,13 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.bars import ActionKind, CorporateAction, split_adjusted
+from domain.bars import ActionKind, CorporateAction, is_news, split_adjusted
 from tests.support.provider import daily_bar
 
 JUNE = date(2024, 6, 10)
@@ -103,3 +105,24 @@ def test_the_day_of_a_bar_is_the_one_it_closes_on() -> None:
     )
     assert sydney.day == date(2024, 1, 3)
     assert daily_bar("BTC-USD", JUNE).day == JUNE
+
+
+@pytest.mark.parametrize(
+    ("changes", "split_on", "expected"),
+    [
+        ({}, None, False),
+        ({"adjusted_to": date(2026, 3, 9)}, None, False),
+        ({"adjusted_to": date(2026, 3, 9)}, date(2026, 3, 2), False),
+        ({"adjusted_to": date(2026, 3, 9)}, date(2026, 3, 3), True),
+        ({"adjusted_to": date(2026, 3, 9)}, date(2026, 3, 9), True),
+        ({"adjusted_to": date(2026, 3, 9)}, date(2026, 3, 10), False),
+        ({"adjusted_to": date(2026, 3, 9), "volume": Decimal(7)}, None, True),
+        ({"source": "another"}, None, True),
+    ],
+)
+def test_what_is_news_of_a_bar(changes: dict[str, Any], split_on: date | None, expected: bool) -> None:
+    held = daily_bar("AAPL", date(2026, 3, 2))
+    actions = [CorporateAction("AAPL", split_on, ActionKind.SPLIT, Decimal(10), "stub")] if split_on else []
+    dividend = CorporateAction("AAPL", date(2026, 3, 5), ActionKind.DIVIDEND, Decimal(1), "stub")
+    assert is_news(replace(held, **changes), held, [*actions, dividend]) is expected
+    assert is_news(held, None, actions)

@@ -1,0 +1,83 @@
+"""Two processes ask one Yahoo: how many requests leave them once it has said no."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from tests.support.process import Processes, Service
+from tests.support.yahoo.server import Trouble, YahooStub, running
+
+pytestmark = pytest.mark.timeout(120)
+
+TICKERS = ("AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "META")
+RETRY_AFTER = 6
+
+
+@pytest.fixture
+def stub() -> YahooStub:
+    return YahooStub()
+
+
+@pytest.fixture
+def yahoo(stub: YahooStub) -> Iterator[str]:
+    with running(stub) as url:
+        yield url
+
+
+async def refreshed(services: Sequence[Service]) -> list[str]:
+    """What each service answers of each symbol, all asked at once."""
+    asked = [service.refresh(ticker) for service in services for ticker in TICKERS]
+    return [answer["__typename"] for answer in await asyncio.gather(*asked)]
+
+
+async def one_429(database_url: str, stub: YahooStub, yahoo: str, *mutants: str) -> str:
+    async with Processes(database_url, FRESHTAPE_PROVIDERS="yahoo", FRESHTAPE_YAHOO_URL=yahoo) as processes:
+        first, second = await processes.start(2, *mutants)
+        for ticker in TICKERS:
+            assert (await first.add(ticker))["__typename"] == "SymbolAdded"
+        assert (await second.refresh("AAPL"))["__typename"] == "SymbolRefreshed"
+        stub.asked.clear()
+        stub.troubles.append(Trouble("rate_limited", retry_after=str(RETRY_AFTER), times=1))
+        assert (await first.refresh("AAPL"))["__typename"] == "ProviderUnavailable"
+        told_at = time.monotonic()
+        until_then = len(stub.asked)
+        refused = await refreshed([first, second])
+        await first.kill()
+        restarted = await processes.start_one(*mutants)
+        refused += await refreshed([restarted, second])
+        further = len(stub.asked) - until_then
+        assert time.monotonic() - told_at < RETRY_AFTER, "too slow a machine for this cool-down"
+        assert further <= 1, f"{further} further requests"
+        assert set(refused) <= {"ProviderUnavailable", "AlreadyRefreshing"}
+        await asyncio.sleep(RETRY_AFTER - (time.monotonic() - told_at) + 0.2)
+        assert (await restarted.refresh("AAPL"))["__typename"] == "SymbolRefreshed"
+        assert await refreshed([second]) == ["SymbolRefreshed"] * len(TICKERS)
+        return f"{further} requests in the {RETRY_AFTER} s after the 429, of {len(refused)} refreshes asked for"
+
+
+async def test_one_429(database_url: str, stub: YahooStub, yahoo: str, figure: Callable[[str], None]) -> None:
+    figure(await one_429(database_url, stub, yahoo))
+
+
+async def test_without_a_circuit_it_is_asked_on(sqlite_url: str, stub: YahooStub, yahoo: str) -> None:
+    with pytest.raises(AssertionError, match="further requests"):
+        await one_429(sqlite_url, stub, yahoo, "open circuit not looked at")
+
+
+async def test_a_429_among_many(sqlite_url: str, stub: YahooStub, yahoo: str, figure: Callable[[str], None]) -> None:
+    """Every thread of both processes has a request under way when the first of them is refused: what is under way cannot be
+    called back, and no more than that leaves."""
+    async with Processes(sqlite_url, FRESHTAPE_PROVIDERS="yahoo", FRESHTAPE_YAHOO_URL=yahoo) as processes:
+        services = await processes.start(2)
+        for ticker in TICKERS:
+            await services[0].add(ticker)
+        assert (await services[1].refresh("AAPL"))["__typename"] == "SymbolRefreshed"  # it has its cookie, too
+        stub.asked.clear()
+        stub.troubles.append(Trouble("rate_limited", retry_after="30"))
+        answers = await refreshed(services)
+        answers += await refreshed(services)
+        assert set(answers) <= {"ProviderUnavailable", "AlreadyRefreshing"}
+        figure(f"{len(stub.asked)} requests of {len(answers)} refreshes, over two processes of four threads")
+        assert len(stub.asked) <= 8
