@@ -47,7 +47,7 @@ class Patience(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._unread += data
-        if self._turn is None and not self._is_held:
+        if self._turn is None:
             self._sip()
 
     def eof_received(self) -> None:
@@ -114,12 +114,12 @@ class Patience(asyncio.Protocol):
         self._read_on()
 
     def _read_on(self) -> None:
-        """More is read when all has been taken in, and uvicorn wants more."""
+        """A sip is read ahead even when uvicorn wants no more: who does not read, does not hear that the client has left."""
         if self.is_closing():
             return
         if self._unread and not self._is_held and self._turn is None:
             self._turn = self._loop.call_soon(self._sip)
-        if self._unread or self._is_held:
+        if len(self._unread) > SIP_BYTES:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

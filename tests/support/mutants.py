@@ -73,8 +73,11 @@ MUTANTS = {
     "clock not watched": Mutant("web.container", "CLOCK_WATCH_SECONDS = 1\n", "CLOCK_WATCH_SECONDS = 3600\n"),
     "clock begins anew": Mutant("persistence.market_clock", "row.market_at + elapsed", "row.market_at"),
     "signals as they come": Mutant("web.serving", "    _end_quietly_on_signals(server)\n", ""),
-    "no pings": Mutant("web.protocols", "            super().send_keepalive_ping()\n", "            pass\n"),
-    "no patience's end": Mutant("web.protocols", "            self.abort()  # close() would wait for what is unsent\n", "            pass\n"),
+    "no pings": Mutant("web.serving", "ws_ping_interval=PING_SECONDS", "ws_ping_interval=None"),
+    "endless patience": Mutant("web.protocols", "            self.abort()  # close() would wait for what is unsent\n", "            pass\n"),
+    "all at once": Mutant("web.protocols", "SIP_BYTES = 4096\n", "SIP_BYTES = 1073741824\n"),
+    "only the newest request is told": Mutant("web.protocols", "        if self._under_way is not None and", "        if False and self._under_way is not None and"),
+    "upgraded under way": Mutant("web.protocols", "        if self._is_answering():\n            self.transport.abort()", "        if False:\n            self.transport.abort()"),
     # ── other circumstances, in which the guards must hold all the same
     "short lease": Mutant(_LEASES, "LEASE_SECONDS = 20\n", "LEASE_SECONDS = 3\n"),
     "impatient with providers": Mutant("domain.services.asking", "PROVIDER_SECONDS = 8\n", "PROVIDER_SECONDS = 1\n"),

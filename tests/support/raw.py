@@ -15,10 +15,10 @@ SMALL = 4096
 ANSWER_SECONDS = 15
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
-_HANDSHAKE = (
-    "GET /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: c2l4dGVlbiBieXRlcyBvaw==\r\n"
-    "Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+HANDSHAKE = (
+    b"GET /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: c2l4dGVlbiBieXRlcyBvaw==\r\n"
+    b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
 )
 
 
@@ -114,7 +114,7 @@ class RawClient:
 
     async def open_socket(self) -> None:
         """As far as connection_ack."""
-        await self.send(_HANDSHAKE.encode())
+        await self.send(HANDSHAKE)
         assert b" 101 " in await self.until(b"\r\n\r\n")
         await self.send(message(type="connection_init"))
         assert await self.frame() == (TEXT, b'{"type":"connection_ack"}')
