@@ -24,7 +24,7 @@ SEND_BUFFER_BYTES = 64 * 1024
 does not read, and what is sent would say little about what is read."""
 SHUTDOWN_SECONDS = 5
 """How long answers under way may take when the service ends."""
-MUTATION_SECONDS = 2
+MUTATION_SECONDS = 1.5
 """How much longer a mutation may take whose caller is not there any more, and then to undo what it has begun."""
 
 

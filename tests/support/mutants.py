@@ -75,7 +75,10 @@ MUTANTS = {
     "signals as they come": Mutant("web.serving", "    _end_quietly_on_signals(server)\n", ""),
     "no pings": Mutant("web.serving", "ws_ping_interval=PING_SECONDS", "ws_ping_interval=None"),
     "endless patience": Mutant("web.protocols", "            self.abort()  # close() would wait for what is unsent\n", "            pass\n"),
-    "all at once": Mutant("web.protocols", "SIP_BYTES = 4096\n", "SIP_BYTES = 1073741824\n"),
+    "endless grace": Mutant(
+        "web.serving", "timeout_graceful_shutdown=SHUTDOWN_SECONDS", "timeout_graceful_shutdown=None"
+    ),
+    "all at once": Mutant("web.protocols", "SIP_BYTES = 1024\n", "SIP_BYTES = 1073741824\n"),
     "only the newest request is told": Mutant("web.protocols", "        if self._under_way is not None and", "        if False and self._under_way is not None and"),
     "upgraded under way": Mutant("web.protocols", "        if self._is_answering():\n            self.transport.abort()", "        if False:\n            self.transport.abort()"),
     # ── other circumstances, in which the guards must hold all the same
