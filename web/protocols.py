@@ -17,6 +17,8 @@ FAREWELL_SECONDS = 2
 """The same when the service ends."""
 REQUEST_SECONDS = 10
 """How long a request's head may take to come in, and what is left of one that has been answered."""
+HEAD_BYTES = 64 * 1024
+"""The most of a request that is not its body: the head, what frames the chunks, and what trails them."""
 PING_SECONDS = 4
 """How often a WebSocket is asked whether it is still read, and how long it may take to say so."""
 SIP_BYTES = 1024
@@ -151,6 +153,7 @@ class Patience(asyncio.Protocol):
 class _Http(HttpToolsProtocol):
     _under_way: RequestResponseCycle | None = None
     _unsaid: TimerHandle | None = None
+    _head_bytes = 0
     _is_upgraded = False
 
     def connection_made(self, transport: Any) -> None:
@@ -158,13 +161,25 @@ class _Http(HttpToolsProtocol):
         self._expect_a_request()
 
     def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES:
+            self.send_400_response(f"The head of a request may have {HEAD_BYTES} bytes.")
+            return
         super().data_received(data)
         if not self._is_upgraded and not self._is_answering():
             self._expect_a_request()
 
+    def on_message_begin(self) -> None:
+        self._head_bytes = 0
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         self._has_said()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes -= len(body)
+        super().on_body(body)
 
     def handle_websocket_upgrade(self) -> None:
         """Not while a request is under way: its answer would never learn that the connection is gone."""
@@ -219,6 +234,24 @@ class PatientHttp(Patience):
 
 class PatientSocket(WebSocketsSansIOProtocol):
     """Takes over the connection of a PatientHttp."""
+
+    def data_received(self, data: bytes) -> None:
+        """A handshake that websockets finds too long, or with a body, is left without an answer."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            self.transport.close()
+
+    def send_receive_event_to_app(self) -> None:
+        """Text that is none is the client's fault: uvicorn logs it as one of ours."""
+        try:
+            if self.curr_msg_data_type == "text":
+                b"".join(self.frames).decode()
+        except UnicodeDecodeError:
+            self.conn.send_close(1007)
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
 
     def send_keepalive_ping(self) -> None:
         """A client that has something to read is judged by its reading: a ping would come last."""

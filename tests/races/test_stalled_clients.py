@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -242,6 +242,29 @@ async def test_answers_that_nobody_reads_are_not_kept(sqlite_url: str) -> None:
 async def test_with_endless_patience_they_are_kept(sqlite_url: str) -> None:
     with pytest.raises(TimeoutError):
         await not_reading(sqlite_url, post(BIG), "endless patience")
+
+
+async def reading_slowly(database_url: str, *mutants: str) -> None:
+    """Some KB every now and then, for longer than somebody who reads nothing is kept."""
+    answers, seconds = 60, 10
+    async with serving(database_url, *mutants) as service, RawClient(service.url, SMALL) as client:
+        await client.send(post(BIG) * answers)
+        started, came = time.monotonic(), 0
+        with suppress(ConnectionError):
+            while time.monotonic() - started < seconds:
+                came += await client.sip(6_000)
+                await asyncio.sleep(0.1)
+        assert client.is_held(), "let go"
+    print(f"\n{came / seconds / 1000:.0f} KB/s are read: held for {seconds:.0f} s")
+
+
+async def test_one_who_reads_slowly_is_not_let_go(sqlite_url: str) -> None:
+    await reading_slowly(sqlite_url)
+
+
+async def test_without_a_look_at_what_is_read_it_is(sqlite_url: str) -> None:
+    with pytest.raises(AssertionError, match="let go"):
+        await reading_slowly(sqlite_url, "patience runs out")
 
 
 UNSAID = {

@@ -75,6 +75,7 @@ MUTANTS = {
     "signals as they come": Mutant("web.serving", "    _end_quietly_on_signals(server)\n", ""),
     "no pings": Mutant("web.serving", "ws_ping_interval=PING_SECONDS", "ws_ping_interval=None"),
     "endless patience": Mutant("web.protocols", "            self.abort()  # close() would wait for what is unsent\n", "            pass\n"),
+    "patience runs out": Mutant("web.protocols", "        if sent == self._sent:\n", "        if True:\n"),
     "endless grace": Mutant(
         "web.serving", "timeout_graceful_shutdown=SHUTDOWN_SECONDS", "timeout_graceful_shutdown=None"
     ),

@@ -96,6 +96,10 @@ class RawClient:
         except OSError:
             pass
 
+    async def sip(self, size: int) -> int:
+        """Reads so many bytes at most, and forgets them."""
+        return len(await self._loop.sock_recv(self._connection, size))
+
     async def until(self, end: bytes, within: float = ANSWER_SECONDS) -> bytes:
         async with asyncio.timeout(within):
             while end not in self._came:

@@ -15,6 +15,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from domain.events import LoggedChange, Position, SymbolChanged, SymbolChangeKind
 from domain.symbols import Symbol
 from graph.context import Services
+from graph.execution import Executor
 from graph.schema import LeanExecution
 from persistence.event_feed import SqlEventFeed
 from tests.support.client import GraphClient
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.timeout(180)
 CHANGED = "subscription { symbolChanged { kind at cursor symbol { ticker version } } }"
 CYCLES, WARM = 10_000, 2_000
 AT_ONCE = 10
+on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 SLACK_MB = 8
 """What an allocator may keep of its own accord; a KB left behind by each of 8,000 cycles is as much."""
 
@@ -168,12 +170,42 @@ async def blocks_per_event(services: Services) -> float:
     return (blocks[events] - blocks[warm]) / (events - warm)
 
 
+async def turns_of_others(services: Services, events: int) -> int:
+    """How often somebody else had a turn while so many events that had been waiting were told."""
+    graph, turns = GraphClient(replace(services, feed=Flow(events))), 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    async for answer in graph.follow(CHANGED):
+        assert not answer.errors
+    counting.cancel()
+    return turns
+
+
+@on_one_database
+async def test_events_that_have_waited_keep_nobody_waiting(services: Services) -> None:
+    assert await turns_of_others(services, 300) >= 300
+
+
+@on_one_database
+async def test_without_turns_they_do(services: Services) -> None:
+    with mutated(Executor.stream, ("await asyncio.sleep(0)", "pass")):
+        assert await turns_of_others(services, 300) < 30
+
+
+@on_one_database
 async def test_a_subscription_does_not_grow_with_its_events(services: Services) -> None:
     left = await blocks_per_event(services)
     print(f"\n{left:.3f} blocks of memory left behind by an event")
     assert left < 0.1
 
 
+@on_one_database
 async def test_as_graphql_core_has_it_it_does(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         LeanExecution, "build_per_event_executor", StrawberryGraphQLCoreExecutionContext.build_per_event_executor
