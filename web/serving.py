@@ -20,8 +20,8 @@ from web.settings import Settings
 T = TypeVar("T")
 
 SEND_BUFFER_BYTES = 64 * 1024
-"""What the kernel may hold for a client, of which Linux makes twice as much. Left to itself it would take megabytes for one that
-does not read, and what is sent would say little about what is read."""
+"""What the kernel may hold for a client; Linux makes it twice as much. By itself it takes megabytes for one that does not read,
+and what is sent says little about what is read."""
 SHUTDOWN_SECONDS = 5
 """How long answers under way may take when the service ends."""
 MUTATION_SECONDS = 1.5

@@ -31,6 +31,7 @@ class Mutant:
 _LEASES = "persistence.refresh_leases"
 _SYMBOLS = "persistence.symbol_store"
 _REFRESHING = "domain.services.refreshing"
+_PROTOCOLS = "web.protocols"
 _DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 MUTANTS = {
@@ -74,14 +75,12 @@ MUTANTS = {
     "clock begins anew": Mutant("persistence.market_clock", "row.market_at + elapsed", "row.market_at"),
     "signals as they come": Mutant("web.serving", "    _end_quietly_on_signals(server)\n", ""),
     "no pings": Mutant("web.serving", "ws_ping_interval=PING_SECONDS", "ws_ping_interval=None"),
-    "endless patience": Mutant("web.protocols", "            self.abort()  # close() would wait for what is unsent\n", "            pass\n"),
-    "patience runs out": Mutant("web.protocols", "        if sent == self._sent:\n", "        if True:\n"),
-    "endless grace": Mutant(
-        "web.serving", "timeout_graceful_shutdown=SHUTDOWN_SECONDS", "timeout_graceful_shutdown=None"
-    ),
-    "all at once": Mutant("web.protocols", "SIP_BYTES = 1024\n", "SIP_BYTES = 1073741824\n"),
-    "only the newest request is told": Mutant("web.protocols", "        if self._under_way is not None and", "        if False and self._under_way is not None and"),
-    "upgraded under way": Mutant("web.protocols", "        if self._is_answering():\n            self.transport.abort()", "        if False:\n            self.transport.abort()"),
+    "endless patience": Mutant(_PROTOCOLS, "self.abort()  # close() would wait for what is unsent\n", "pass\n"),
+    "patience runs out": Mutant(_PROTOCOLS, "if sent == self._sent:\n", "if True:\n"),
+    "endless grace": Mutant("web.serving", "timeout_graceful_shutdown=SHUTDOWN_SECONDS", "timeout_graceful_shutdown=None"),
+    "all at once": Mutant(_PROTOCOLS, "SIP_BYTES = 1024\n", "SIP_BYTES = 1073741824\n"),
+    "only the newest request is told": Mutant(_PROTOCOLS, "if self._under_way is not None and", "if not self and"),
+    "upgraded under way": Mutant(_PROTOCOLS, "if self._is_answering():\n", "if not self:\n"),
     # ── other circumstances, in which the guards must hold all the same
     "short lease": Mutant(_LEASES, "LEASE_SECONDS = 20\n", "LEASE_SECONDS = 3\n"),
     "impatient with providers": Mutant("domain.services.asking", "PROVIDER_SECONDS = 8\n", "PROVIDER_SECONDS = 1\n"),

@@ -15,6 +15,9 @@ SMALL = 4096
 ANSWER_SECONDS = 15
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
+_TYPES = "__schema { types { name description fields { name description } } }"
+BIG = "{ " + " ".join(f"a{number}: {_TYPES}" for number in range(4)) + " }"
+"""A query with a long answer."""
 HANDSHAKE = (
     b"GET /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: c2l4dGVlbiBieXRlcyBvaw==\r\n"

@@ -20,6 +20,7 @@ from graph.schema import LeanExecution
 from persistence.event_feed import SqlEventFeed
 from tests.support.client import GraphClient
 from tests.support.clock import EVENING
+from tests.support.figures import told
 from tests.support.mutants import mutated
 from tests.support.process import Processes, Service, until
 from tests.support.provider import StubProvider, profile
@@ -105,7 +106,7 @@ async def test_ten_thousand_come_follow_and_leave(sqlite_url: str) -> None:
         grown = resident(service.process.pid) - warm
         service.send(signal.SIGTERM)
         assert await service.ended() == (0, "")
-    print(f"\n{CYCLES} cycles: {warm:.1f} MB after {WARM}, {grown:+.1f} MB after all")
+    told(f"{CYCLES} cycles: {warm:.1f} MB after {WARM}, {grown:+.1f} MB after all")
     assert grown < SLACK_MB
 
 
@@ -201,7 +202,7 @@ async def test_without_turns_they_do(services: Services) -> None:
 @on_one_database
 async def test_a_subscription_does_not_grow_with_its_events(services: Services) -> None:
     left = await blocks_per_event(services)
-    print(f"\n{left:.3f} blocks of memory left behind by an event")
+    told(f"{left:.3f} blocks of memory left behind by an event")
     assert left < 0.1
 
 
@@ -211,5 +212,5 @@ async def test_as_graphql_core_has_it_it_does(services: Services, monkeypatch: p
         LeanExecution, "build_per_event_executor", StrawberryGraphQLCoreExecutionContext.build_per_event_executor
     )
     left = await blocks_per_event(services)
-    print(f"\n{left:.1f} blocks of memory left behind by an event as graphql-core has it")
+    told(f"{left:.1f} blocks of memory left behind by an event as graphql-core has it")
     assert left > 1

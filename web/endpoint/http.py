@@ -27,8 +27,7 @@ ENDING = Answer(
     None,
     [
         GraphQLError(
-            "The service ends, and could not wait for the answer. Whether a mutation was carried out can be read from it when it "
-            "is back.",
+            "The service ends, and cannot wait for the answer. When it is back, read whether a mutation was carried out.",
             extensions={"code": "SERVICE_ENDS"},
         )
     ],
