@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(120)
 
 CLOCK = "2026-03-27T20:30:00Z"
 END_SECONDS = 10
-READING, STALLED, STREAMS = 455, 40, 5
+READING, STALLED, STREAMS = 460, 40, 5
 TICKER = "BTC-USD"
 CHANGED = "subscription { symbolChanged { kind at cursor detail symbol { ticker name version } } }"
 REFRESH = 'mutation { refreshSymbol(input: {ticker: "BTC-USD"}) { __typename } }'
@@ -138,7 +138,7 @@ async def cut_short(database_url: str, *mutants: str) -> None:
         seconds = time.monotonic() - started
         answer = await client.rest()
     found = await stored(database_url, TICKER)
-    print(f"\nSIGTERM with a refresh under way: over after {seconds:.1f} s with code {code}, its caller told {answer[9:12]!r}")
+    told(f"SIGTERM with a refresh under way: over after {seconds:.1f} s with code {code}, its caller told {answer[9:12]!r}")
     assert code == 0
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b'"SERVICE_ENDS"' in answer

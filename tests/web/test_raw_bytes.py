@@ -1,10 +1,16 @@
 """Bytes that are no request and no frame: answered, closed, and no traceback in the log."""
 
+import gc
+
 import pytest
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from tests.support.clock import EVENING
 from tests.support.process import Processes
-from tests.support.raw import HANDSHAKE, TEXT, RawClient, frame
+from tests.support.provider import StubProvider
+from tests.support.raw import HANDSHAKE, PING, PONG, TEXT, RawClient, frame
+from tests.support.served import served
+from web.protocols import PatientSocket
 
 HEAD = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -62,3 +68,23 @@ async def test_a_body_is_no_head(sqlite_url: str, size: int) -> None:
         async with RawClient(service.url) as client:
             await client.send(CHUNKED + chunks + b"0\r\n\r\n")
             assert (await client.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+
+async def fragments_kept(database_url: str) -> int:
+    """How many of a thousand empty ones."""
+    async with served(database_url, lambda *_: StubProvider()) as service, RawClient(service.url) as client:
+        await client.open_socket()
+        await client.send(frame(TEXT, is_final=False) + frame(0, is_final=False) * 1000 + frame(PING))
+        while (await client.frame())[0] != PONG:
+            pass
+        (connection,) = (thing for thing in gc.get_objects() if isinstance(thing, PatientSocket) and not thing.disconnected)
+        return len(connection.frames)
+
+
+async def test_empty_fragments_are_not_kept(sqlite_url: str) -> None:
+    assert await fragments_kept(sqlite_url) == 1
+
+
+async def test_as_uvicorn_has_it_they_are(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PatientSocket, "handle_cont", WebSocketsSansIOProtocol.handle_cont)
+    assert await fragments_kept(sqlite_url) == 1001
