@@ -93,10 +93,15 @@ class Executor:
         self._mutations: set[asyncio.Task[Answer]] = set()
 
     async def close(self, seconds: float) -> None:
-        """Tells what is endless to end, and waits for mutations under way, so long at most."""
+        """Tells what is endless to end, and waits for mutations under way, so long at most; those that are not done undo, in as
+        long again, what they have begun."""
         self.closing.set()
         if self._mutations:
-            await asyncio.wait(self._mutations, timeout=seconds)
+            _, late = await asyncio.wait(self._mutations, timeout=seconds)
+            for mutation in late:
+                mutation.cancel()
+            if late:
+                await asyncio.wait(late, timeout=seconds)
         self._thread.shutdown(wait=False)
 
     async def prepare(self, request: Request) -> Operation:
@@ -163,6 +168,7 @@ class Executor:
                 async with aclosing(await schema.stream(**self._arguments(operation))) as results:
                     async for result in results:
                         yield timed.ended(_answer(result))
+                        await asyncio.sleep(0)  # to read on is the others' turn: a subscriber may be thousands of events behind
         finally:
             self.subscriptions -= 1
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,30 +24,20 @@ from persistence.upgrade import upgrade
 from tests.support import postgres
 from tests.support.client import GraphClient
 from tests.support.clock import ManualClock
+from tests.support.figures import FIGURES
 from tests.support.provider import StubProvider
 
 settings.register_profile("freshtape", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("freshtape")
 
 DATABASES = ("sqlite", "postgresql")
-FIGURES = pytest.StashKey[list[str]]()
 TEMPLATE = "freshtape_template"
 
 
-@pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Tells what was measured: the run prints it at its end."""
-
-    def tell(sentence: str) -> None:
-        request.config.stash.setdefault(FIGURES, []).append(f"{request.node.name}: {sentence}")
-
-    return tell
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if figures := config.stash.get(FIGURES, []):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FIGURES:
         terminalreporter.section("figures")
-        for figure in figures:
+        for figure in FIGURES:
             terminalreporter.write_line(figure)
 
 

@@ -19,10 +19,13 @@ from web.settings import Settings
 
 T = TypeVar("T")
 
+SEND_BUFFER_BYTES = 64 * 1024
+"""What the kernel may hold for a client; Linux makes it twice as much. By itself it takes megabytes for one that does not read,
+and what is sent says little about what is read."""
 SHUTDOWN_SECONDS = 5
 """How long answers under way may take when the service ends."""
-MUTATION_SECONDS = 2
-"""How much longer a mutation may take whose caller is not there any more."""
+MUTATION_SECONDS = 1.5
+"""How much longer a mutation may take whose caller is not there any more, and then to undo what it has begun."""
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -95,13 +98,15 @@ def _end_quietly_on_signals(server: uvicorn.Server) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         why = os.strerror(error.errno or 0)
         raise CannotStart(
             f"{host}:{port} cannot be listened on ({why}): set FRESHTAPE_HOST or FRESHTAPE_PORT to another; port 0 takes any "
             "that is free."
         ) from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # the sockets it accepts inherit it
+    return listener
 
 
 def _address(host: str, port: int) -> str:

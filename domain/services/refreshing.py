@@ -181,9 +181,7 @@ async def _refreshable(unit: UnitOfWork, ticker: str, version: int | None) -> Sy
     return symbol
 
 
-def _merged(
-    held: Sequence[Bar], fetched: Sequence[Bar], actions: Collection[CorporateAction]
-) -> tuple[list[Bar], list[Bar]]:
+def _merged(held: Sequence[Bar], fetched: Sequence[Bar], actions: Collection[CorporateAction]) -> tuple[list[Bar], list[Bar]]:
     """All bars, oldest first, news winning over what was held; and the news."""
     known = {bar.open_time: bar for bar in held}
     changed = [bar for bar in fetched if is_news(bar, known.get(bar.open_time), actions)]

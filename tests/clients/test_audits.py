@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.figures import told
 from tests.support.node import script
 from tests.support.provider import StubProvider
 from tests.support.served import served
@@ -32,7 +33,7 @@ def audits(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> l
 
 def test_every_audit_is_run(audits: list[dict[str, Any]]) -> None:
     statuses = Counter(audit["status"] for audit in audits)
-    print(f"{len(audits)} audits: " + ", ".join(f"{count} {status}" for status, count in statuses.items()))  # noqa: T201
+    told(f"{len(audits)} audits: " + ", ".join(f"{count} {status}" for status, count in statuses.items()))
     assert len({audit["id"] for audit in audits}) == len(audits) == sum(AUDITS.values()) == 61
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from persistence.event_feed import SqlEventFeed
 from tests.support.cable import Cable, cable
+from tests.support.figures import told
 from tests.support.node import Script, script
 from tests.support.process import until
 from tests.support.provider import StubProvider
@@ -189,7 +190,7 @@ async def test_a_client_that_is_cut_off_resumes_and_misses_nothing(service: Serv
             seen += [await following.next_change("changes") for _ in range(7)]
         await _add(service, tickers)
         seen += [await following.next_change("changes") for _ in range(len(MANY) - len(seen))]
-        print(f"{name}: {line.cut_off} connections cut, {len(seen)} changes, {len(set(seen))} of them different")  # noqa: T201
+        told(f"{name}: {line.cut_off} connections cut, {len(seen)} changes, {len(set(seen))} of them different")
         assert seen == [("ADDED", ticker, 1) for ticker in MANY]
         assert line.cut_off >= 3
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +28,7 @@ from graph.execution import INLINE_CHARACTERS, Executor, NotExecutable
 from graph.limits import LimitExceeded, Limits, check_operation
 from graph.request import BadRequest, Request, read_json, read_request
 from tests.support.client import GraphClient
+from tests.support.figures import told
 
 
 @pytest.fixture
@@ -262,10 +263,10 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("query", HOSTILE.values(), ids=HOSTILE.keys())
-async def test_others_are_served_meanwhile(graph: GraphClient, query: str, figure: Callable[[str], None]) -> None:
+async def test_others_are_served_meanwhile(graph: GraphClient, query: str) -> None:
     """The longest time for which the event loop is held up, the best of three, since the machine is shared."""
     worst = min([await _held_up(graph, query + f" #{n}") for n in range(3)])
-    figure(f"others wait for {1000 * worst:.0f} ms at most")
+    told(f"others wait for {1000 * worst:.0f} ms at most")
     assert worst < 0.1
 
 

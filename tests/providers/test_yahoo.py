@@ -28,6 +28,7 @@ from providers.yahoo import QUOTES_AT_ONCE, THREADS, YahooProvider
 from providers.yahoo_session import YahooSession, seconds_to_wait
 from providers.yahoo_shapes import Row, Unit, decimal_of, history_of, ticker_of, unit_of, yahoo_symbol
 from tests.support.clock import EVENING, ManualClock
+from tests.support.figures import told
 from tests.support.mutants import mutated
 from tests.support.yahoo import server
 from tests.support.yahoo.provider import new_provider, symbol
@@ -436,7 +437,7 @@ async def test_a_429_stops_the_calls_that_had_begun(yahoo: YahooProvider, stub: 
     await yahoo.search("apple", 1)  # the crumb is there, so that nothing holds the threads in line
     sent = await burst_after_a_429(yahoo, stub, 60)
     assert 1 <= sent <= THREADS, "only what was on its way already"
-    print(f"60 calls at once, limited: {sent} requests")  # noqa: T201
+    told(f"60 calls at once, limited: {sent} requests")
     stub.calm()
     with mutated(YahooSession._seconds_left, ("call.began <= self._limited_at", "False")):
         assert await burst_after_a_429(yahoo, stub, 60) > THREADS, "the guard makes no difference"
@@ -622,7 +623,7 @@ async def test_sixty_calls_at_once_never_block_the_event_loop(stub_apart: str) -
     runs: list[float] = []
     while len(runs) < 3 and min(runs, default=1.0) > 0.05:
         runs.append(await worst_gap_of_sixty_calls(stub_apart))
-    print(f"60 calls at once, worst gap of the event loop: {', '.join(f'{gap * 1000:.0f} ms' for gap in runs)}")  # noqa: T201
+    told(f"60 calls at once, worst gap of the event loop: {', '.join(f'{gap * 1000:.0f} ms' for gap in runs)}")
     assert min(runs) <= 0.05
 
 

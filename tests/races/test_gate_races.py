@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from domain.errors import Trouble
+from tests.support.figures import told
 from tests.support.inquiries import Inquiries, Inquiry
 from tests.support.process import Processes, Service, until
 
@@ -110,7 +111,7 @@ async def one_429(database_url: str, *mutants: str) -> None:
             asking.refusals.clear()
             await until(lambda: has_refused(asking, inquiries, 1), within=10)
             assert inquiries.waiting == 0, "two probes at once"
-            print(f"429 for {seconds} s, then one request after {probe.at - refused_at:.3f} s")  # noqa: T201
+            told(f"429 for {seconds} s, then one request after {probe.at - refused_at:.3f} s")
             refused_at = refuse(probe, 1)
         (await inquiries.next()).answer()  # the probe that closes it
         (await inquiries.next()).answer()
@@ -226,7 +227,7 @@ async def killed_probe(database_url: str, *mutants: str) -> None:
         probe = await inquiries.next(within=7)
         assert probe.at - lost.at > 2, "let through beside the probe"
         assert asking.refusals[second.process.pid] > 0
-        print(f"a probe was lost, the next let through after {probe.at - lost.at:.2f} s")  # noqa: T201
+        told(f"a probe was lost, the next let through after {probe.at - lost.at:.2f} s")
         probe.answer()
         await asking.ended()
         provider = await shown(second)

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from tests.support.figures import told
 from tests.support.process import Processes, Service
 from tests.support.yahoo.server import Trouble, YahooStub, running
 
@@ -57,8 +58,8 @@ async def one_429(database_url: str, stub: YahooStub, yahoo: str, *mutants: str)
         return f"{further} requests in the {RETRY_AFTER} s after the 429, of {len(refused)} refreshes asked for"
 
 
-async def test_one_429(database_url: str, stub: YahooStub, yahoo: str, figure: Callable[[str], None]) -> None:
-    figure(await one_429(database_url, stub, yahoo))
+async def test_one_429(database_url: str, stub: YahooStub, yahoo: str) -> None:
+    told(await one_429(database_url, stub, yahoo))
 
 
 async def test_without_a_circuit_it_is_asked_on(sqlite_url: str, stub: YahooStub, yahoo: str) -> None:
@@ -66,7 +67,7 @@ async def test_without_a_circuit_it_is_asked_on(sqlite_url: str, stub: YahooStub
         await one_429(sqlite_url, stub, yahoo, "open circuit not looked at")
 
 
-async def test_a_429_among_many(sqlite_url: str, stub: YahooStub, yahoo: str, figure: Callable[[str], None]) -> None:
+async def test_a_429_among_many(sqlite_url: str, stub: YahooStub, yahoo: str) -> None:
     """Every thread of both processes has a request under way when the first of them is refused: what is under way cannot be
     called back, and no more than that leaves."""
     async with Processes(sqlite_url, FRESHTAPE_PROVIDERS="yahoo", FRESHTAPE_YAHOO_URL=yahoo) as processes:
@@ -79,5 +80,5 @@ async def test_a_429_among_many(sqlite_url: str, stub: YahooStub, yahoo: str, fi
         answers = await refreshed(services)
         answers += await refreshed(services)
         assert set(answers) <= {"ProviderUnavailable", "AlreadyRefreshing"}
-        figure(f"{len(stub.asked)} requests of {len(answers)} refreshes, over two processes of four threads")
+        told(f"{len(stub.asked)} requests of {len(answers)} refreshes, over two processes of four threads")
         assert len(stub.asked) <= 8

@@ -32,6 +32,7 @@ _LEASES = "persistence.refresh_leases"
 _SYMBOLS = "persistence.symbol_store"
 _REFRESHING = "domain.services.refreshing"
 _GATES = "domain.gates"
+_PROTOCOLS = "web.protocols"
 _DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 MUTANTS = {
@@ -87,6 +88,13 @@ MUTANTS = {
         "provider_gates.c.provider == provider)",
     ),
     "signals as they come": Mutant("web.serving", "    _end_quietly_on_signals(server)\n", ""),
+    "no pings": Mutant("web.serving", "ws_ping_interval=PING_SECONDS", "ws_ping_interval=None"),
+    "endless patience": Mutant(_PROTOCOLS, "self.abort()  # close() would wait for what is unsent\n", "pass\n"),
+    "patience runs out": Mutant(_PROTOCOLS, "if sent == self._sent:\n", "if True:\n"),
+    "endless grace": Mutant("web.serving", "timeout_graceful_shutdown=SHUTDOWN_SECONDS", "timeout_graceful_shutdown=None"),
+    "all at once": Mutant(_PROTOCOLS, "SIP_BYTES = 1024\n", "SIP_BYTES = 1073741824\n"),
+    "only the newest request is told": Mutant(_PROTOCOLS, "if self._under_way is not None and", "if not self and"),
+    "upgraded under way": Mutant(_PROTOCOLS, "if self._is_answering():\n", "if not self:\n"),
     # ── other circumstances, in which the guards must hold all the same
     "short lease": Mutant(_LEASES, "LEASE_SECONDS = 20\n", "LEASE_SECONDS = 3\n"),
     "impatient with providers": Mutant("domain.services.asking", "PROVIDER_SECONDS = 8\n", "PROVIDER_SECONDS = 1\n"),

@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -156,6 +157,12 @@ class Service:
 
     async def is_ready(self) -> bool:
         return (await self._client.get(f"{self.url}/readyz")).status_code == httpx.codes.OK
+
+    async def gauge(self, name: str) -> float:
+        """One number of /metrics."""
+        page = (await self._client.get(f"{self.url}/metrics")).text
+        (value,) = re.findall(rf"^{name} (\S+)$", page, re.MULTILINE)
+        return float(value)
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.figures import told
 from tests.support.malformed import (
     BAD_DOCUMENTS,
     BAD_FRAMES,
@@ -83,7 +84,7 @@ async def others_waited(service: Served, meanwhile: Callable[[], Awaitable[objec
 # ── the list
 
 
-async def test_requests(service: Served, figure: Callable[[str], None]) -> None:
+async def test_requests(service: Served) -> None:
     wrong, worst = {}, 0.0
     for case in BAD_REQUESTS:
         answer = await case.request.send(service.http)
@@ -96,12 +97,12 @@ async def test_requests(service: Served, figure: Callable[[str], None]) -> None:
             wrong[case.name] = (answer.status_code, body[:200])
         worst = max(worst, await others_waited(service, lambda request=case.request: request.send(service.http)))  # type: ignore[misc]
     assert wrong == {}
-    figure(f"{len(BAD_REQUESTS)} malformed requests; others waited for {1000 * worst:.0f} ms at most")
+    told(f"{len(BAD_REQUESTS)} malformed requests; others waited for {1000 * worst:.0f} ms at most")
     assert worst < MOST
     assert (await service.ask("{ symbols { totalCount } }"))["data"]["symbols"]["totalCount"] == 0
 
 
-async def test_documents(service: Served, figure: Callable[[str], None]) -> None:
+async def test_documents(service: Served) -> None:
     wrong = {}
     for name, document in BAD_DOCUMENTS.items():
         body = json.dumps({"query": document}).encode()
@@ -110,10 +111,10 @@ async def test_documents(service: Served, figure: Callable[[str], None]) -> None
         if (older.status_code, newer.status_code, told) != (200, 400, [True, True]):
             wrong[name] = (older.status_code, newer.status_code, newer.text[:200])
     assert wrong == {}
-    figure(f"{len(BAD_DOCUMENTS)} documents")
+    told(f"{len(BAD_DOCUMENTS)} documents")
 
 
-async def test_frames(service: Served, figure: Callable[[str], None]) -> None:
+async def test_frames(service: Served) -> None:
     wrong, worst = {}, 0.0
     for case in BAD_FRAMES:
         async with greeted(service, case.is_greeted) as connection, asyncio.timeout(10):
@@ -126,7 +127,7 @@ async def test_frames(service: Served, figure: Callable[[str], None]) -> None:
             if not case.allows(reactions[0]):
                 wrong[case.name] = reactions[0]
     assert wrong == {}
-    figure(f"{len(BAD_FRAMES)} malformed frames; others waited for {1000 * worst:.0f} ms at most")
+    told(f"{len(BAD_FRAMES)} malformed frames; others waited for {1000 * worst:.0f} ms at most")
 
 
 # ── what is large
@@ -152,11 +153,11 @@ LARGE = {
 
 
 @pytest.mark.parametrize("body", LARGE.values(), ids=LARGE.keys())
-async def test_two_mebibytes(service: Served, body: bytes, figure: Callable[[str], None]) -> None:
+async def test_two_mebibytes(service: Served, body: bytes) -> None:
     request = Request(body)
     assert (await request.send(service.http)).status_code in (200, 400)
     worst = await others_waited(service, lambda: request.send(service.http))
-    figure(f"others waited for {1000 * worst:.0f} ms at most")
+    told(f"others waited for {1000 * worst:.0f} ms at most")
     assert worst < MOST
 
 

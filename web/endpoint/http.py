@@ -1,7 +1,7 @@
 """GraphQL over HTTP: https://graphql.github.io/graphql-over-http/draft/."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,12 +17,22 @@ from graph.request import BadRequest, read_json, read_request
 from graph.request import Request as GraphQLRequest
 from web.endpoint.encoding import encode
 from web.endpoint.negotiation import EVENTS, GRAPHQL, HTML, JSON, accepted, answer_type
-from web.endpoint.sse import EventStream
+from web.endpoint.sse import EventStream, gone
 
 BODY_SECONDS = 10
 """How long a request's body may take to come in."""
 MOST_PARAMETERS = 20
 PARAMETERS = ("query", "variables", "operationName", "extensions")
+ENDING = Answer(
+    None,
+    [
+        GraphQLError(
+            "The service ends, and cannot wait for the answer. When it is back, read whether a mutation was carried out.",
+            extensions={"code": "SERVICE_ENDS"},
+        )
+    ],
+    is_request_error=True,
+)
 
 
 class Refused(Exception):
@@ -49,7 +59,7 @@ class HttpEndpoint:
             operation = await self._operation(request)
             if _is_stream(wanted):
                 return EventStream(self._executor, operation)
-            return _result(media_type or JSON, await self._execute(operation))
+            return _result(media_type or JSON, await self._execute(request, operation))
         except Refused as refused:
             return _response(media_type or JSON, refused.status, refused.answer, refused.headers)
         except NotExecutable as refused:
@@ -58,6 +68,8 @@ class HttpEndpoint:
             return _result(media_type or JSON, refused.answer)
         except ClientDisconnect:
             return Response(status_code=400)  # that nobody reads
+        except asyncio.CancelledError:
+            return _response(media_type or JSON, 503, ENDING, {"connection": "close"})
 
     async def _operation(self, request: Request) -> Operation:
         operation = await self._executor.prepare(await self._read(request))
@@ -93,10 +105,24 @@ class HttpEndpoint:
             raise Refused(408, f"The body did not come in within {BODY_SECONDS} s.", headers={"connection": "close"}) from None
         return b"".join(chunks)
 
-    async def _execute(self, operation: Operation) -> Answer:
+    async def _execute(self, request: Request, operation: Operation) -> Answer:
         if operation.kind is OperationType.SUBSCRIPTION:
             raise Refused(406, f"A subscription is answered over a WebSocket, or to a client that accepts {EVENTS} first.")
-        return await self._executor.execute(operation)
+        return await _for_whoever_is_there(request, self._executor.execute(operation))
+
+
+async def _for_whoever_is_there(request: Request, answering: Coroutine[Any, Any, Answer]) -> Answer:
+    """Raises ClientDisconnect when the caller leaves: nobody else would notice before the answer is there."""
+    answer, leaving = asyncio.create_task(answering), asyncio.create_task(gone(request.receive))
+    try:
+        await asyncio.wait((answer, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        raise ClientDisconnect
+    finally:
+        answer.cancel()
+        leaving.cancel()
+        await asyncio.gather(answer, leaving, return_exceptions=True)
 
 
 def _is_stream(wanted: list[str]) -> bool:

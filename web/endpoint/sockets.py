@@ -85,6 +85,7 @@ class _Connection:
             await self._take(await self._next())
 
     async def _next(self) -> object:
+        await asyncio.sleep(0)  # others' turn: many may have come in at once
         frame = await self._websocket.receive()
         if frame["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(frame.get("code", 1005))

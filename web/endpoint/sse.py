@@ -28,7 +28,7 @@ class EventStream:
         headers = [(b"content-type", f"{EVENTS}; charset=utf-8".encode()), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         writing = asyncio.create_task(self._write(send))
-        others = [asyncio.create_task(work) for work in (_gone(receive), self._executor.closing.wait(), _pulse(send))]
+        others = [asyncio.create_task(work) for work in (gone(receive), self._executor.closing.wait(), _pulse(send))]
         try:
             await asyncio.wait([writing, *others], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -54,7 +54,8 @@ class EventStream:
                     yield answer
 
 
-async def _gone(receive: Receive) -> None:
+async def gone(receive: Receive) -> None:
+    """Returns when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
