@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 import orjson
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,6 +14,7 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
+from domain.errors import StoreUnavailable
 from graph.context import Context, Services
 from graph.schema import schema
 from web.container import Container
@@ -49,7 +49,7 @@ def create_app(container: Container) -> Starlette:
         try:
             async with asyncio.timeout(READY_SECONDS), container.database.read() as unit:
                 await unit.events.head()
-        except (SQLAlchemyError, OSError, TimeoutError):
+        except (StoreUnavailable, TimeoutError):
             log.warning("not ready: the database does not answer", exc_info=True)
             return JSONResponse({"status": "unavailable", "reason": "the database does not answer"}, status_code=503)
         return JSONResponse({"status": "ready"})
