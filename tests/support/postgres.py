@@ -66,14 +66,17 @@ class FailingServer:
 
     async def start(self) -> None:
         """Returns when it answers."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, user=self._user, cwd="/", stdout=log, stderr=log)
+        self._run()
         async with asyncio.timeout(START_SECONDS):
             while True:
                 try:
                     return await execute(self.url, "SELECT 1")
                 except (OSError, asyncpg.PostgresError):
                     await asyncio.sleep(0.05)
+
+    def _run(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, user=self._user, cwd="/", stdout=log, stderr=log)
 
     def kill(self) -> None:
         """With all its backends, at once."""
