@@ -53,7 +53,7 @@ class Answering:
     def __init__(self, on_silence: Callable[[], None]) -> None:
         self._on_silence = on_silence
         self._next_try: float | None = None
-        self._is_told = False
+        self._has_answered = self._is_told = False
 
     @asynccontextmanager
     async def asked(
@@ -73,6 +73,7 @@ class Answering:
             self._note(error, deadline.when())
             raise asked.refusal from error
         self._next_try = None
+        self._has_answered = True
         if self._is_told:
             self._is_told = False
             log.warning("the database answers again")
@@ -87,7 +88,7 @@ class Answering:
         return True
 
     def _note(self, error: Exception, deadline: float | None) -> None:
-        if not self._is_told:
+        if self._has_answered and not self._is_told:
             self._is_told = True
             log.warning("the database does not answer: %r", root(error))
         now = asyncio.get_running_loop().time()

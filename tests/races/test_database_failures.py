@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from graph.scalars import read_position
+from persistence.engine import SERVER_SECONDS
 from tests.support.client import mutation
 from tests.support.postgres import execute, failing_server
 from tests.support.process import Processes, Service, until
@@ -97,7 +98,6 @@ async def data_of(answers: Answers, service: Service, query: str, **variables: A
 async def write_on(service: Service, written: Written, answers: Answers) -> None:
     """Adds, renames, retires and revives one symbol that nobody else writes, each time the version that it read."""
     while True:
-        await asyncio.sleep(PAUSE)
         step = written.acknowledged + written.in_doubt + written.refused
         if written.name is not None and step % 5 == 4:
             name, values = None, {"ticker": written.ticker, "expectedVersion": written.version}
@@ -116,13 +116,15 @@ async def write_on(service: Service, written: Written, answers: Answers) -> None
             assert await found(service, written, answers) == (written.version, written.name), "it was changed after all"
         else:
             written.in_doubt += 1
+            await found(service, written, answers)
+            await asyncio.sleep(SERVER_SECONDS)  # by then the server has ended what was in flight
             version, stands = await found(service, written, answers)
             assert (version, stands) in {(written.version, written.name), (written.version + 1, name)}, "something was lost"
             written.version, written.name = version, stands
 
 
 async def found(service: Service, written: Written, answers: Answers) -> tuple[int, str | None]:
-    """Version and name of a symbol, once the database is there again and what was in flight is over."""
+    """Version and name of a symbol, once the database is there again."""
     while True:
         body = await data_of(answers, service, READ, t=written.ticker)
         if "errors" not in body:
