@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import Connection, event, func, select
+from sqlalchemy import Connection, column, event, func, select, table
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -26,6 +26,7 @@ more when its caller looks what became of it."""
 
 UNCHANGED = "did not answer, and nothing was changed"
 
+_LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
 _SERVER_SETTINGS = {
     "application_name": "freshtape",
     "jit": "off",
@@ -83,8 +84,8 @@ class Engine:
         """A write whose statements take as long as they need."""
         async with self._transaction(None) as connection:
             if self.kind == "postgresql":
-                limits = ("statement_timeout", "idle_in_transaction_session_timeout")
-                await connection.execute(select(*(func.set_config(limit, "0", True) for limit in limits)))
+                limits = select(func.set_config(column("name"), "0", True)).select_from(table("pg_settings"))
+                await connection.execute(limits.where(column("name").in_(_LIMITS)))
             yield connection
 
     @asynccontextmanager
@@ -135,6 +136,13 @@ def _postgresql(url: str) -> AsyncEngine:
         isolation_level="AUTOCOMMIT",
         connect_args={"timeout": TRANSACTION_SECONDS, "server_settings": _SERVER_SETTINGS},
     )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def limit(connection: Any, _record: Any) -> None:
+        # The one limit that ends a server which waits within a statement, prepared and not yet executed; since PostgreSQL 17.
+        if connection.driver_connection.get_server_version() >= (17,):
+            milliseconds = int(TRANSACTION_SECONDS * 1000)
+            connection.run_async(lambda driver: driver.execute(f"SET transaction_timeout = {milliseconds}"))
 
     @event.listens_for(engine.sync_engine, "close")
     def hang_up(connection: Any, _record: Any) -> None:

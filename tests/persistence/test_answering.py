@@ -23,6 +23,7 @@ from tests.support.mutants import mutated
 from tests.support.provider import profile
 from tests.support.proxy import Fate, Proxy
 
+LOCK = text("SELECT 1 FROM event_log FOR UPDATE")
 AT_ONCE = 0.3
 PATIENCE = 5.0
 """Seconds within which everything must be answered."""
@@ -185,6 +186,7 @@ async def test_a_migration_takes_the_time_it_needs(distant: Engine) -> None:
         assert await connection.scalar(text("SELECT 7")) == 7
     async with distant.read() as connection:
         assert await connection.scalar(text("SHOW statement_timeout")) == "3s"
+        assert await connection.scalar(text("SHOW transaction_timeout")) == "3500ms"
 
 
 async def test_more_callers_than_connections_are_told_and_suspect_nobody(distant: Engine) -> None:
@@ -216,6 +218,31 @@ async def test_sqlite_that_another_process_holds(sqlite_url: str, monkeypatch: p
     await engine.close()
 
 
+@pytest.mark.parametrize("is_prepared", [False, True])
+async def test_a_lock_is_given_back_by_who_cannot_say_so(
+    distant: Engine, proxy: Proxy, postgresql_url: str, is_prepared: bool
+) -> None:
+    """Also when the server waits within a statement, prepared and not yet executed: no other limit ends that."""
+
+    async def lock_and_be_lost() -> None:
+        async with distant.write() as connection:
+            await connection.execute(LOCK)
+            if is_prepared:
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert driver is not None
+                await driver.prepare("SELECT 42")
+            proxy.swallow()
+            await connection.execute(text("SELECT 1"))
+
+    await refused(lock_and_be_lost())
+    near = Engine(postgresql_url)
+    started = time.monotonic()
+    async with near.write() as connection:
+        await connection.execute(LOCK)
+    assert time.monotonic() - started < 1
+    await near.close()
+
+
 # ── the answer to a COMMIT
 
 
@@ -235,7 +262,7 @@ async def numbers(url: str) -> int:
     engine = Engine(url)
     try:
         async with engine.write() as connection:
-            await connection.execute(text("SELECT 1 FROM event_log FOR UPDATE"))
+            await connection.execute(LOCK)
             return int((await connection.execute(text("SELECT count(*) FROM events"))).scalar_one())
     finally:
         await engine.close()
