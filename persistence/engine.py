@@ -17,22 +17,30 @@ from persistence.answering import Answering
 
 BUSY_SECONDS = 10
 """How long a write waits for another process's on SQLite."""
-TRANSACTION_SECONDS = 3.5
+TRANSACTION_SECONDS = 3.4
 """How long a whole transaction may take on PostgreSQL, from the wait for a connection to the commit's answer. SQLite is on this
 machine: it has no such limit."""
-SERVER_SECONDS = 3
-"""How long the server lets a statement run, or a transaction idle: less, so that one whose end it cannot hear holds no lock any
-more when its caller looks what became of it."""
+SERVER_SECONDS = 3.1
+"""How long the server lets it live: less, so that one whose end it cannot hear has let go of its locks when its caller looks
+what became of it."""
+STATEMENT_SECONDS = 2.8
+"""How long the server lets a statement run or the transaction idle, and how long the pool keeps a caller waiting: less again,
+so that what is slow is told from what is silent."""
 
 UNCHANGED = "did not answer, and nothing was changed"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
+
 
 _LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
 _SERVER_SETTINGS = {
     "application_name": "freshtape",
     "jit": "off",
     "timezone": "UTC",
-    "statement_timeout": f"{SERVER_SECONDS}s",
-    "idle_in_transaction_session_timeout": f"{SERVER_SECONDS}s",
+    "statement_timeout": _milliseconds(STATEMENT_SECONDS),
+    "idle_in_transaction_session_timeout": _milliseconds(STATEMENT_SECONDS),
 }
 
 # PostgreSQL begins a transaction for writes alone: without, a connection is checked and a statement read in one round trip
@@ -130,7 +138,7 @@ def _postgresql(url: str) -> AsyncEngine:
         url,
         pool_size=10,
         max_overflow=10,
-        pool_timeout=SERVER_SECONDS,
+        pool_timeout=STATEMENT_SECONDS,
         pool_pre_ping=True,
         pool_recycle=3600,
         isolation_level="AUTOCOMMIT",
@@ -141,8 +149,8 @@ def _postgresql(url: str) -> AsyncEngine:
     def limit(connection: Any, _record: Any) -> None:
         # The one limit that ends a server which waits within a statement, prepared and not yet executed; since PostgreSQL 17.
         if connection.driver_connection.get_server_version() >= (17,):
-            milliseconds = int(TRANSACTION_SECONDS * 1000)
-            connection.run_async(lambda driver: driver.execute(f"SET transaction_timeout = {milliseconds}"))
+            limited = f"SET transaction_timeout = '{_milliseconds(SERVER_SECONDS)}'"
+            connection.run_async(lambda driver: driver.execute(limited))
 
     @event.listens_for(engine.sync_engine, "close")
     def hang_up(connection: Any, _record: Any) -> None:

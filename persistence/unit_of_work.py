@@ -13,7 +13,7 @@ from persistence.event_log import Appended, SqlEventLog
 from persistence.refresh_leases import SqlRefreshLeases
 from persistence.symbol_store import SqlSymbolStore
 
-ANSWER_SECONDS = 4.5
+ANSWER_SECONDS = 4.3
 """How long a write may take together with finding out what became of it."""
 LOOK_AGAIN_SECONDS = 0.2
 

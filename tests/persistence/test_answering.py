@@ -185,12 +185,12 @@ async def test_a_migration_takes_the_time_it_needs(distant: Engine) -> None:
         await connection.execute(text("SELECT pg_sleep(4)"))
         assert await connection.scalar(text("SELECT 7")) == 7
     async with distant.read() as connection:
-        assert await connection.scalar(text("SHOW statement_timeout")) == "3s"
-        assert await connection.scalar(text("SHOW transaction_timeout")) == "3500ms"
+        assert await connection.scalar(text("SHOW statement_timeout")) == "2800ms"
+        assert await connection.scalar(text("SHOW transaction_timeout")) == "3100ms"
 
 
 async def test_more_callers_than_connections_are_told_and_suspect_nobody(distant: Engine) -> None:
-    holding = [asyncio.create_task(ask(distant, "SELECT pg_sleep(2.9)")) for _ in range(20)]
+    holding = [asyncio.create_task(ask(distant, "SELECT pg_sleep(2.5)")) for _ in range(20)]
     await asyncio.sleep(0.2)
     await asyncio.gather(*holding, *(ask(distant) for _ in range(100)))
 

@@ -336,9 +336,9 @@ async def test_an_outage_is_survived(kind: str) -> None:
     await survived(kind)
 
 
-async def test_without_a_deadline_answers_would_be_late() -> None:
+async def test_with_more_patience_answers_would_be_late() -> None:
     with pytest.raises(AssertionError, match="answered too late"):
-        await survived("half-open", "no deadline")
+        await survived("half-open", "patient with the database")
 
 
 # ── the answer to a COMMIT
