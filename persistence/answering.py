@@ -53,7 +53,8 @@ class Answering:
     def __init__(self, on_silence: Callable[[], None]) -> None:
         self._on_silence = on_silence
         self._next_try: float | None = None
-        self._has_answered = self._is_told = False
+        self._answered_at: float | None = None
+        self._is_told = False
 
     @asynccontextmanager
     async def asked(
@@ -68,12 +69,13 @@ class Answering:
             async with asyncio.timeout(seconds) as deadline:
                 yield asked
         except Exception as error:
-            if not is_trouble(error):
+            is_elsewhere = isinstance(error, TimeoutError) and not deadline.expired()  # the block waited for something else
+            if is_elsewhere or not is_trouble(error):
                 raise
             self._note(error, deadline.when())
             raise asked.refusal from error
         self._next_try = None
-        self._has_answered = True
+        self._answered_at = asyncio.get_running_loop().time()
         if self._is_told:
             self._is_told = False
             log.warning("the database answers again")
@@ -88,15 +90,19 @@ class Answering:
         return True
 
     def _note(self, error: Exception, deadline: float | None) -> None:
-        if self._has_answered and not self._is_told:
+        now = asyncio.get_running_loop().time()
+        # An error that the server or the pool has sent is an answer; and a process that was suspended knows nothing.
+        was_asleep = deadline is not None and now > deadline + ASLEEP_SECONDS
+        is_silent = isinstance(error, OSError) and not was_asleep
+        if is_silent:
+            self._on_silence()
+        if self._answered_at is not None and now - self._answered_at < RETRY_SECONDS:
+            return  # others are answered: it is this connection's trouble, from before
+        if is_silent:
+            self._next_try = now + RETRY_SECONDS
+        if self._answered_at is not None and not self._is_told:
             self._is_told = True
             log.warning("the database does not answer: %r", root(error))
-        now = asyncio.get_running_loop().time()
-        was_asleep = deadline is not None and now > deadline + ASLEEP_SECONDS
-        # An error that the server or the pool has sent is an answer; and a process that was suspended knows nothing.
-        if isinstance(error, OSError) and not was_asleep:
-            self._next_try = now + RETRY_SECONDS
-            self._on_silence()
 
 
 def root(error: BaseException) -> BaseException:

@@ -123,6 +123,33 @@ async def test_during_silence_one_a_second_asks(distant: Engine, proxy: Proxy) -
     assert max(seconds) < PATIENCE
 
 
+async def while_others_are_answered(engine: Engine, proxy: Proxy) -> None:
+    """One connection alone is half-open: whoever waits for it waits in vain, and everybody else is answered."""
+
+    async def be_lost() -> None:
+        async with engine.read() as connection:
+            proxy.swallow()
+            proxy.restore()
+            await connection.execute(text("SELECT 1"))
+
+    stuck = asyncio.create_task(refused(be_lost()))
+    await asyncio.sleep(0.1)
+    while not stuck.done():
+        await ask(engine)
+        await asyncio.sleep(0.05)
+    await stuck
+    await ask(engine)
+
+
+async def test_who_waits_in_vain_while_others_are_answered_spoils_nothing(proxy: Proxy, postgresql_url: str) -> None:
+    engine = Engine(proxy.url(make_url(postgresql_url).database))
+    engine._seconds = 2
+    await while_others_are_answered(engine, proxy)
+    with mutated(Answering._note, ("now - self._answered_at < RETRY_SECONDS", "False")), pytest.raises(StoreUnavailable):
+        await while_others_are_answered(engine, proxy)
+    await engine.close()
+
+
 async def test_a_cut_connection_is_refused_and_the_next_is_new(distant: Engine, proxy: Proxy) -> None:
     async def cut_in_the_middle() -> None:
         async with distant.read() as connection:
