@@ -10,6 +10,8 @@ Refusal
 ├── CursorExpired          the event log cannot be resumed from here
 ├── SlowSubscriber         a reader fell too far behind to be served
 ├── InvalidArgument        a query asks for what cannot be
+├── StoreUnavailable       the database does not answer; nothing was changed
+│   └── ChangeInDoubt      it stopped answering at the commit, and cannot be asked what became of it
 └── ClockReplaced          this process runs on a clock that its database has left
 """
 
@@ -142,6 +144,21 @@ class InvalidArgument(Refusal):
 
     def __str__(self) -> str:
         return f"{self.name} must be {self.allowed}; {self.asked} was asked for."
+
+
+@dataclass(eq=False)
+class StoreUnavailable(Refusal):
+    detail: str = "does not answer"
+    code = "DATABASE_UNAVAILABLE"
+
+    def __str__(self) -> str:
+        return f"The database {self.detail}; try again in a moment."
+
+
+@dataclass(eq=False)
+class ChangeInDoubt(StoreUnavailable):
+    def __str__(self) -> str:
+        return "The database stopped answering, and it is not known whether the change was made; look before you try again."
 
 
 @dataclass(eq=False)

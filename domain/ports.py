@@ -218,10 +218,13 @@ class Database(Protocol):
         """sqlite or postgresql."""
         ...
 
-    def read(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
+    def read(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Raises StoreUnavailable, also from within the block."""
+        ...
 
     def write(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        """Commits when the block ends, rolls back when it raises."""
+        """Commits when the block ends, rolls back when it raises. Raises StoreUnavailable when nothing was changed, and
+        ChangeInDoubt when that cannot be known."""
         ...
 
 

@@ -18,7 +18,9 @@ from persistence.unit_of_work import SqlDatabase
 log = logging.getLogger("freshtape.feed")
 
 POLL_SECONDS = 0.5
-HEARTBEAT_SECONDS = 5
+HEARTBEAT_SECONDS = 2
+LISTENER_SECONDS = 3
+"""How long the listener's connection may keep it waiting."""
 PAGE = 500
 BUFFER = 2000
 """Events a follower may be behind before it is let go."""
@@ -139,7 +141,7 @@ class Listener:
         self._feed = feed
 
     async def run(self) -> None:
-        connection = await asyncpg.connect(**self._arguments, timeout=HEARTBEAT_SECONDS, command_timeout=HEARTBEAT_SECONDS)
+        connection = await asyncpg.connect(**self._arguments, timeout=LISTENER_SECONDS, command_timeout=LISTENER_SECONDS)
         try:
             heard = asyncio.Event()
             await connection.add_listener(CHANNEL, lambda *_: self._feed.poke())
@@ -149,7 +151,7 @@ class Listener:
             while True:
                 heard.clear()
                 await connection.execute("SELECT pg_notify($1, '')", own)
-                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                async with asyncio.timeout(LISTENER_SECONDS):
                     await heard.wait()
                 await asyncio.sleep(HEARTBEAT_SECONDS)
         finally:

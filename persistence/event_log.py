@@ -1,5 +1,7 @@
 """The event log: appended in the transaction, numbered in commit order, read behind a cursor."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -15,15 +17,19 @@ CHANNEL = "freshtape_events"
 """Where PostgreSQL is told of the newest number: a hint, never the truth."""
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """An event of this transaction. A number may be given again after a rollback, and then at a later time."""
+
+    number: int
+    recorded_at: datetime
+
+
 class SqlEventLog:
     def __init__(self, connection: AsyncConnection, clock_generation: int) -> None:
         self._connection = connection
         self._clock_generation = clock_generation
-        self._newest: int | None = None
-
-    @property
-    def appended(self) -> bool:
-        return self._newest is not None
+        self.newest: Appended | None = None
 
     async def append(self, event: SymbolChanged) -> None:
         # The row's lock is held until the commit. A number is therefore visible before any higher one is given, and
@@ -36,8 +42,9 @@ class SqlEventLog:
         )
         if number is None:
             raise ClockReplaced
-        await self._connection.execute(
-            insert(events).values(
+        recorded_at = await self._connection.execute(
+            insert(events)
+            .values(
                 number=number,
                 kind=event.kind,
                 ticker=event.ticker,
@@ -45,13 +52,20 @@ class SqlEventLog:
                 recorded_at=real_time(),
                 detail=event.detail,
             )
+            .returning(events.c.recorded_at)
         )
-        self._newest = number
+        self.newest = Appended(number, recorded_at.scalar_one())
 
     async def announce(self) -> None:
         """Once a transaction, at its end: NOTIFY makes commits wait for each other."""
-        if self._newest is not None and self._connection.dialect.name == "postgresql":
-            await self._connection.execute(select(func.pg_notify(CHANNEL, str(self._newest))))
+        if self.newest is not None and self._connection.dialect.name == "postgresql":
+            await self._connection.execute(select(func.pg_notify(CHANNEL, str(self.newest.number))))
+
+    async def has(self, event: Appended) -> bool:
+        """Whether it was committed. The log's lock is waited for: its transaction held it, and is over when we have it."""
+        await self._connection.execute(select(event_log.c.id).with_for_update())
+        found = await self._connection.scalar(select(events.c.recorded_at).where(events.c.number == event.number))
+        return found == event.recorded_at
 
     async def head(self) -> Position:
         row = (await self._connection.execute(select(event_log.c.log_id, event_log.c.last_number))).one()

@@ -1,16 +1,22 @@
 """One transaction and the stores that work in it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.errors import ChangeInDoubt, StoreUnavailable
 from persistence.bar_store import SqlBarStore
-from persistence.engine import Engine
-from persistence.event_log import SqlEventLog
+from persistence.engine import UNCHANGED, Engine
+from persistence.event_log import Appended, SqlEventLog
 from persistence.provider_gates import SqlProviderGates
 from persistence.refresh_leases import SqlRefreshLeases
 from persistence.symbol_store import SqlSymbolStore
+
+ANSWER_SECONDS = 4.3
+"""How long a write may take together with finding out what became of it."""
+LOOK_AGAIN_SECONDS = 0.2
 
 
 class SqlUnitOfWork:
@@ -42,9 +48,30 @@ class SqlDatabase:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[SqlUnitOfWork]:
-        async with self.engine.write() as connection:
-            unit = SqlUnitOfWork(connection, self._clock_generation)
-            yield unit
-            await unit.events.announce()
-        if unit.events.appended:
+        deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
+        try:
+            async with self.engine.write() as connection:
+                unit = SqlUnitOfWork(connection, self._clock_generation)
+                yield unit
+                await unit.events.announce()
+        except ChangeInDoubt:
+            if unit.events.newest is None:
+                raise
+            await self._assure(unit.events.newest, deadline)
+        if unit.events.newest is not None:
             self.on_append()
+
+    async def _assure(self, event: Appended, deadline: float) -> None:
+        """Returns when the event was committed. Raises StoreUnavailable when it was not, ChangeInDoubt when nobody says."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                while True:
+                    with suppress(StoreUnavailable):
+                        async with self.engine.look_back() as connection:
+                            is_committed = await SqlEventLog(connection, self._clock_generation).has(event)
+                            break
+                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        except TimeoutError:
+            raise ChangeInDoubt from None
+        if not is_committed:
+            raise StoreUnavailable(UNCHANGED)

@@ -1,6 +1,5 @@
 """Brings a database up to date: all of it or nothing, and once, however many processes start together."""
 
-import asyncio
 from pathlib import Path
 
 from alembic import command
@@ -12,7 +11,6 @@ from sqlalchemy import Connection, func, select
 from persistence.engine import Engine
 
 _ADVISORY_LOCK = 0x46524553  # "FRES"
-LOCK_POLL_SECONDS = 0.1
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -30,11 +28,9 @@ async def upgrade(engine: Engine) -> bool:
     async with engine.read() as connection:
         if await connection.run_sync(_revision) == _newest():
             return False
-    async with engine.write() as connection:
+    async with engine.migrate() as connection:
         if engine.kind == "postgresql":
-            # Polled: a statement that waits for another process's long migration would run into its time-out.
-            while not await connection.scalar(select(func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))):  # noqa: ASYNC110
-                await asyncio.sleep(LOCK_POLL_SECONDS)
+            await connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
         return await connection.run_sync(_upgrade)
 
 

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from domain.errors import ProviderUnavailable, Refusal, SymbolNotFound
+from domain.errors import ProviderUnavailable, Refusal, StoreUnavailable, SymbolNotFound
 from domain.gates import whole_seconds
 from domain.ports import SymbolQuery
 from domain.symbols import Symbol
@@ -53,7 +53,7 @@ def main() -> None:
     try:
         app()
     except Refusal as refusal:
-        _fail(refusal.message, UNAVAILABLE if isinstance(refusal, ProviderUnavailable) else REFUSED)
+        _fail(refusal.message, UNAVAILABLE if isinstance(refusal, (ProviderUnavailable, StoreUnavailable)) else REFUSED)
 
 
 def _fail(sentence: str, code: int) -> None:
@@ -329,7 +329,7 @@ async def _each(tickers: Iterable[str], one: Callable[[str], Coroutine[Any, Any,
         for text in chosen:
             try:
                 done(await one(normalise(text)))
-            except ProviderUnavailable as refusal:
+            except (ProviderUnavailable, StoreUnavailable) as refusal:
                 worst = UNAVAILABLE
                 done(refusal.message)
             except Refusal as refusal:
@@ -378,8 +378,6 @@ async def _services() -> AsyncIterator[Any]:
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    from sqlalchemy.exc import SQLAlchemyError
-
     from domain.errors import ClockReplaced
     from persistence.upgrade import UnknownRevision
     from web.container import CannotStart, DatabaseUnavailable
@@ -391,9 +389,6 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
         _fail(str(refusal), UNAVAILABLE)
     except (CannotStart, UnknownRevision, ClockReplaced) as refusal:
         _fail(str(refusal), WRONG)
-    except (SQLAlchemyError, OSError) as error:
-        cause = str(error.__cause__ or error).splitlines()[0]
-        _fail(f"The database does not answer, and nothing was half-done: {cause}", UNAVAILABLE)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,12 @@ from importlib.metadata import version
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.clock import Clock
+from domain.errors import StoreUnavailable
 from domain.ports import MarketDataProvider
 from domain.services.providers import Providers
 from domain.services.symbols import Symbols
 from graph.context import About, Services
+from persistence.answering import root
 from persistence.engine import Engine
 from persistence.event_feed import Listener, SqlEventFeed
 from persistence.market_clock import SharedClock, clock_generation, join_clock, recorded_clock
@@ -67,9 +69,9 @@ async def open_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
         try:
             await engine.reach()
             was_upgraded = await upgrade(engine)
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, StoreUnavailable, OSError) as error:
             log.debug("the database cannot be opened", exc_info=error)
-            cause = str(error.__cause__ or error).splitlines()[0]
+            cause = str(root(error)).partition("\n")[0] or "it does not answer"
             raise DatabaseUnavailable(f"The database that FRESHTAPE_DATABASE_URL names cannot be opened: {cause}.") from error
         yield OpenDatabase(engine, was_upgraded)
     finally:

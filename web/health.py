@@ -1,17 +1,13 @@
 """Whether the process lives, and whether it can serve."""
 
 import asyncio
-import logging
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from domain.errors import Refusal
+from domain.errors import StoreUnavailable
 from domain.ports import Database
-
-log = logging.getLogger("freshtape.health")
 
 READY_SECONDS = 5
 
@@ -26,8 +22,7 @@ def health_routes(database: Database) -> list[BaseRoute]:
         try:
             async with asyncio.timeout(READY_SECONDS), database.read() as unit:
                 await unit.events.head()
-        except (Refusal, SQLAlchemyError, OSError) as error:
-            log.warning("not ready: the database does not answer: %r", error)
+        except (StoreUnavailable, TimeoutError):
             return JSONResponse({"status": "unavailable", "reason": "the database does not answer"}, status_code=503)
         return JSONResponse({"status": "ready"})
 

@@ -8,7 +8,9 @@ from typing import Self
 log = logging.getLogger("freshtape.loops")
 
 FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 10.0
+LONGEST_WAIT_SECONDS = 2.0
+QUIET_SECONDS = 60.0
+"""A loop that goes on failing in the same way is logged once in so long."""
 
 Loop = Callable[[], Awaitable[None]]
 
@@ -44,13 +46,17 @@ class Loops:
 
 async def _supervised(name: str, loop: Loop) -> None:
     wait = FIRST_WAIT_SECONDS
+    told, told_at = "", 0.0
+    now = asyncio.get_running_loop().time
     while True:
-        started = asyncio.get_running_loop().time()
+        started = now()
         try:
             await loop()
         except Exception as error:
-            log.warning("the loop %r failed and is started again: %r", name, error)
-        if asyncio.get_running_loop().time() - started > LONGEST_WAIT_SECONDS:
+            if repr(error) != told or now() - told_at > QUIET_SECONDS:
+                told, told_at = repr(error), now()
+                log.warning("the loop %r failed and is started again: %r", name, error)
+        if now() - started > LONGEST_WAIT_SECONDS:
             wait = FIRST_WAIT_SECONDS
         await asyncio.sleep(wait)
         wait = min(2 * wait, LONGEST_WAIT_SECONDS)

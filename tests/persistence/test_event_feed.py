@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import OperationalError
 
 from domain.errors import CursorExpired, SlowSubscriber
@@ -20,6 +21,7 @@ from persistence.unit_of_work import SqlDatabase
 from tests.support.journal import append, happened, head
 from tests.support.mutants import mutated
 from tests.support.provider import profile
+from tests.support.proxy import Proxy
 from web import workers
 from web.workers import Loops
 
@@ -241,6 +243,38 @@ async def test_nothing_is_missed_when_the_listeners_connection_is_cut(
         await follower.has(3, within=5)
         await follower.leave()
     assert follower.details == ["heard", "while nobody listened", "heard again"]
+
+
+@on_postgresql
+@pytest.mark.parametrize("trouble", [Proxy.swallow, Proxy.cut])
+async def test_the_listener_is_back_within_10_seconds(
+    feed: SqlEventFeed,
+    elsewhere: SqlDatabase,
+    database_url: str,
+    postgres_server: URL,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Callable[[Proxy], None],
+) -> None:
+    """Polling is off, and the service's own waits are on."""
+    monkeypatch.setattr(event_feed, "POLL_SECONDS", 60)
+    async with Proxy(postgres_server) as proxy, Loops() as loops:
+        loops.start("listener", Listener(proxy.url(make_url(database_url).database), feed).run)
+        before = await listening(elsewhere)
+        follower = Follower(feed)
+        await followed(feed, 1)
+        trouble(proxy)
+        await append(elsewhere, "while nobody listened")
+        await asyncio.sleep(6)
+        assert not follower.details
+        proxy.restore()
+        returned = asyncio.get_running_loop().time()
+        await follower.has(1, within=10)
+        await listening(elsewhere, besides=before)
+        print(f"the listener is back after {asyncio.get_running_loop().time() - returned:.2f} s")  # noqa: T201
+        await append(elsewhere, "heard again")
+        await follower.has(2, within=3)
+        await follower.leave()
+    assert follower.details == ["while nobody listened", "heard again"]
 
 
 @on_postgresql

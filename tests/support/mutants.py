@@ -95,6 +95,8 @@ MUTANTS = {
     "all at once": Mutant(_PROTOCOLS, "SIP_BYTES = 1024\n", "SIP_BYTES = 1073741824\n"),
     "only the newest request is told": Mutant(_PROTOCOLS, "if self._under_way is not None and", "if not self and"),
     "upgraded under way": Mutant(_PROTOCOLS, "if self._is_answering():\n", "if not self:\n"),
+    "patient with the database": Mutant("persistence.engine", "TRANSACTION_SECONDS = 3.4\n", "TRANSACTION_SECONDS = 9.0\n"),
+    "commits are not looked back on": Mutant("persistence.unit_of_work", "timeout_at(deadline)", "timeout_at(0)"),
     # ── other circumstances, in which the guards must hold all the same
     "short lease": Mutant(_LEASES, "LEASE_SECONDS = 20\n", "LEASE_SECONDS = 3\n"),
     "impatient with providers": Mutant("domain.services.asking", "PROVIDER_SECONDS = 8\n", "PROVIDER_SECONDS = 1\n"),

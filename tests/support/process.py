@@ -155,6 +155,11 @@ class Service:
         answer: dict[str, Any] = body["data"][field]
         return answer
 
+    @property
+    def said(self) -> str:
+        """On stderr, so far."""
+        return self._errors.read_text()
+
     async def is_ready(self) -> bool:
         return (await self._client.get(f"{self.url}/readyz")).status_code == httpx.codes.OK
 
@@ -175,7 +180,7 @@ class Service:
         """The exit code and what was said on stderr, once it has ended by itself."""
         async with asyncio.timeout(within):
             code = await self.process.wait()
-        return code, self._errors.read_text()
+        return code, self.said
 
 
 class Processes:

@@ -192,7 +192,11 @@ async def test_ready_while_the_database_answers(vanishing: Vanishing) -> None:
             assert gone.status_code == 503
             assert gone.json() == {"status": "unavailable", "reason": "the database does not answer"}
             answer = await service.http.post("/graphql", json={"query": "{ symbols { totalCount } }"})
-            assert "Something went wrong here." in answer.json()["errors"][0]["message"]
+            (error,) = answer.json()["errors"]
+            assert (error["message"], error["extensions"]) == (
+                "The database does not answer; try again in a moment.",
+                {"code": "DATABASE_UNAVAILABLE"},
+            )
             assert "Traceback" not in answer.text
             assert "sqlite" not in answer.text.lower()
         finally:

@@ -174,6 +174,18 @@ def test_a_database_that_cannot_be_opened(freshtape: Callable[..., Ran], monkeyp
         assert "hush" not in err
 
 
+def test_a_database_that_goes_away(freshtape: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def lost(*_: object) -> None:
+        raise ConnectionResetError("hush")
+
+    assert freshtape("symbols", "add", "AAPL", "SPY")[0] == 0
+    monkeypatch.setattr("persistence.symbol_store.SqlSymbolStore.page", lost)
+    assert freshtape("symbols", "list") == (4, "", "The database does not answer; try again in a moment.\n")
+    monkeypatch.setattr("persistence.symbol_store.SqlSymbolStore.lock", lost)
+    unchanged = "The database did not answer, and nothing was changed; try again in a moment.\n"
+    assert freshtape("symbols", "remove", "AAPL") == (4, unchanged, "")
+
+
 def test_db_upgrade_says_whether_there_was_anything_to_do(freshtape: Callable[..., Ran]) -> None:
     assert freshtape("db", "upgrade") == (0, "The database was brought up to date.\n", "")
     assert freshtape("db", "upgrade") == (0, "The database is up to date.\n", "")

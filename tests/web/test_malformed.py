@@ -107,8 +107,8 @@ async def test_documents(service: Served) -> None:
     for name, document in BAD_DOCUMENTS.items():
         body = json.dumps({"query": document}).encode()
         older, newer = await Request(body).send(service.http), await Request(body, headers=STRICT).send(service.http)
-        told = [set(answer.json()) == {"errors"} for answer in (older, newer)]
-        if (older.status_code, newer.status_code, told) != (200, 400, [True, True]):
+        are_told = [set(answer.json()) == {"errors"} for answer in (older, newer)]
+        if (older.status_code, newer.status_code, are_told) != (200, 400, [True, True]):
             wrong[name] = (older.status_code, newer.status_code, newer.text[:200])
     assert wrong == {}
     told(f"{len(BAD_DOCUMENTS)} documents")
