@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
+from websockets.frames import CloseCode, Frame
 
 STALLED_SECONDS = 4
 """How long a client with something to read may read nothing. It is looked at so often: gone after twice as long at most."""
@@ -244,14 +244,11 @@ class PatientSocket(WebSocketsSansIOProtocol):
 
     def send_receive_event_to_app(self) -> None:
         """Text that is none is the client's fault: uvicorn logs it as one of ours."""
-        try:
-            if self.curr_msg_data_type == "text":
-                b"".join(self.frames).decode()
-        except UnicodeDecodeError:
-            self.conn.send_close(1007)
-            self.handle_parser_exception()
-        else:
+        if self.close_sent or self.curr_msg_data_type != "text" or _is_text(b"".join(self.frames)):
             super().send_receive_event_to_app()
+        else:
+            self.conn.send_close(CloseCode.INVALID_DATA)
+            self.handle_parser_exception()
 
     def send_keepalive_ping(self) -> None:
         """A client that has something to read is judged by its reading: a ping would come last."""
@@ -283,3 +280,11 @@ class PatientSocket(WebSocketsSansIOProtocol):
         super().shutdown()
         assert isinstance(self.transport, Patience)
         self.transport.hurry()
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -175,7 +175,7 @@ async def five_failures(database_url: str, *mutants: str) -> None:
             assert 30 < provider.pop("retryAt") <= 60
             assert provider == {
                 "name": "sample",
-                "assetClasses": ["STOCK", "ETF", "CRYPTO", "FOREX"],
+                "assetClasses": ["STOCK", "ETF", "CRYPTO", "FOREX", "INDEX"],
                 "circuit": "OPEN",
                 "consecutiveFailures": 5,
                 "lastError": "The provider sample refused the test.",

@@ -127,7 +127,7 @@ async def test_with_endless_patience_and_grace_the_stalled_keep_it(sqlite_url: s
 async def cut_short(database_url: str, *mutants: str) -> None:
     """A refresh whose provider answers after the service has ended."""
     async with (
-        serving(database_url, "patient with providers", *mutants) as (service, inquiries),
+        serving(database_url, "patient with providers", "patient gate", *mutants) as (service, inquiries),
         RawClient(service.url) as client,
     ):
         await client.send(post(REFRESH))

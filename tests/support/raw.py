@@ -15,8 +15,11 @@ SMALL = 4096
 ANSWER_SECONDS = 15
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
-_TYPES = "__schema { types { name description fields { name description } } }"
-BIG = "{ " + " ".join(f"a{number}: {_TYPES}" for number in range(4)) + " }"
+_TYPE = "type { name description }"
+_TYPES = (
+    f"__schema {{ types {{ name description fields {{ name description {_TYPE} args {{ name description {_TYPE} }} }} }} }}"
+)
+BIG = "{ " + " ".join(f"a{number}: {_TYPES}" for number in range(2)) + " }"
 """A query with a long answer."""
 HANDSHAKE = (
     b"GET /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
