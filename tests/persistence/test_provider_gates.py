@@ -90,7 +90,7 @@ async def probes(database: SqlDatabase, elsewhere: SqlDatabase) -> int:
         with suppress(ProviderUnavailable):
             async with through.write() as unit:
                 gate, now = await unit.gates.lock("yahoo")
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.1)
                 await unit.gates.save(gate.admitted(now))
                 return True
         return False
