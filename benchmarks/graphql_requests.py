@@ -19,9 +19,8 @@ from benchmarks.databases import databases
 from benchmarks.load import requests_per_second
 from benchmarks.report import Comparison, by_turns, print_machine, print_table
 from providers.sample import listing
-from web.app import create_app
-from web.container import Container, open_container, running_loops
-from web.serving import run
+from web.container import open_container, running_loops
+from web.serving import run, serve
 from web.settings import Settings
 
 SECONDS = 0.8
@@ -91,24 +90,29 @@ def _server(target: Any, settings: Settings) -> Iterator[str]:
 
 
 def serve_freshtape(settings: Settings, started: Connection) -> None:
-    run(_serve(settings, started, create_app))
+    """As `freshtape serve` does."""
+
+    async def work() -> None:
+        cores.take_free_one()
+        async with open_container(settings) as container:
+            await serve(container, lambda address: started.send(f"{address}/graphql"))
+
+    run(work())
 
 
 def serve_plain(settings: Settings, started: Connection) -> None:
-    run(_serve(settings, started, lambda container: plain_strawberry.create_app(container.services)))
+    """On uvicorn as it comes, with our background loops."""
 
+    async def work() -> None:
+        cores.take_free_one()
+        listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        async with open_container(settings) as container, running_loops(container, on_clock_replaced=_stop):
+            started.send(f"http://127.0.0.1:{listener.getsockname()[1]}/graphql")
+            app = plain_strawberry.create_app(container.services)
+            config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
+            await uvicorn.Server(config).serve(sockets=[listener])
 
-async def _serve(settings: Settings, started: Connection, app_of: Any) -> None:
-    """As `freshtape serve` does, background loops and all, whatever the app."""
-    cores.take_free_one()
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    async with open_container(settings) as container, running_loops(container, on_clock_replaced=_stop):
-        started.send(f"http://127.0.0.1:{listener.getsockname()[1]}/graphql")
-        await _uvicorn(app_of, container).serve(sockets=[listener])
-
-
-def _uvicorn(app_of: Any, container: Container) -> uvicorn.Server:
-    return uvicorn.Server(uvicorn.Config(app_of(container), lifespan="off", log_config=None, access_log=False))
+    run(work())
 
 
 def _stop() -> None:
