@@ -15,6 +15,11 @@ def told(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
     return [_told(error) for error in errors]
 
 
+def fault_of(error: Exception) -> GraphQLError:
+    """What is told of an exception that no resolver raised."""
+    return _told(GraphQLError(str(error), original_error=error))
+
+
 def _told(error: GraphQLError) -> GraphQLError:
     cause = _cause(error)
     if cause is None:

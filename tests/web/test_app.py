@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -79,6 +80,25 @@ async def test_a_fault_is_hidden_over_both(
             assert SECRET not in str(answer)
             number = error["extensions"]["id"]
             assert len([record for record in caplog.records if number in record.getMessage()]) == 1
+
+
+async def test_a_fault_outside_of_resolvers_is_hidden_over_both(
+    service: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with service.socket() as socket:
+        followed = await socket.start("subscription { symbolChanged { kind } }")
+        assert (await socket.ask("{ __typename }"))["data"]
+        with monkeypatch.context() as patched:
+            patched.setattr("graph.execution.check_operation", Mock(side_effect=RuntimeError(SECRET)))
+            answer = await service.http.post("/graphql", json={"query": "{ __typename }"})
+            number = await socket.start("{ __typename }")
+            frame = await socket.receive()
+        assert (answer.status_code, frame["id"], frame["type"]) == (500, number, "error")
+        for error in (*answer.json()["errors"], *frame["payload"]):
+            assert SECRET not in str(error)
+            assert len([record for record in caplog.records if error["extensions"]["id"] in record.getMessage()]) == 1
+        await service.ask(ADD, input={"ticker": "AAPL"})
+        assert (await socket.next(followed))["data"] == {"symbolChanged": {"kind": "ADDED"}}
 
 
 async def test_a_get_reads_and_never_writes(service: Served) -> None:

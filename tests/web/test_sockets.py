@@ -38,7 +38,7 @@ async def test_who_does_not_greet_is_let_go(service: Served) -> None:
         await socket.send(type="ping")
         assert await socket.receive() == {"type": "pong"}
         started = asyncio.get_running_loop().time()
-        assert await closed(socket) == (4408, "Connection initialisation timeout")
+        assert await closed(socket) == (4408, "Connection initialisation timeout: nothing came within 0.5 s")
         assert asyncio.get_running_loop().time() - started < 5
 
 

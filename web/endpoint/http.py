@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from strawberry.http.ides import get_graphql_ide_html
 
 from graph.execution import Answer, Executor, NotExecutable, Operation
+from graph.faults import fault_of
 from graph.limits import LimitExceeded
 from graph.request import BadRequest, read_json, read_request
 from graph.request import Request as GraphQLRequest
@@ -70,6 +71,8 @@ class HttpEndpoint:
             return Response(status_code=400)  # that nobody reads
         except asyncio.CancelledError:
             return _response(media_type or JSON, 503, ENDING, {"connection": "close"})
+        except Exception as error:
+            return _response(media_type or JSON, 500, Answer(None, [fault_of(error)], is_request_error=True))
 
     async def _operation(self, request: Request) -> Operation:
         operation = await self._executor.prepare(await self._read(request))

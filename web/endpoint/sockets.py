@@ -9,14 +9,17 @@ from contextlib import aclosing, suppress
 from typing import Any, Self
 
 from graphql import GraphQLError, OperationType
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from graph.execution import Answer, Executor, NotExecutable
+from graph.faults import fault_of
 from graph.limits import LimitExceeded
 from graph.request import BadRequest, Request, read_json, read_request, unstorable
 from web.endpoint.encoding import encode, encode_json
 
 PROTOCOL = "graphql-transport-ws"
+GONE = WebSocketDisconnect, WebSocketDisconnected
+"""Either end has closed the socket."""
 LONGEST_ID = 128
 LONGEST_REASON = 123
 
@@ -42,9 +45,9 @@ async def serve_socket(websocket: WebSocket, executor: Executor) -> None:
         try:
             await connection.converse()
         except Closing as closing:
-            with suppress(WebSocketDisconnect, RuntimeError):
+            with suppress(*GONE):
                 await websocket.close(closing.code, closing.reason)
-        except WebSocketDisconnect:
+        except GONE:
             pass
 
 
@@ -80,7 +83,8 @@ class _Connection:
                 while not self._is_acknowledged:
                     await self._take(await self._next())
         except TimeoutError:
-            raise Closing(INIT_TIMEOUT, "Connection initialisation timeout") from None
+            seconds = self._executor.limits.connection_init_seconds
+            raise Closing(INIT_TIMEOUT, f"Connection initialisation timeout: nothing came within {seconds:g} s") from None
         while True:
             await self._take(await self._next())
 
@@ -142,15 +146,20 @@ class _Connection:
     # ── operations
 
     async def _run(self, number: str, payload: object) -> None:
-        with suppress(WebSocketDisconnect, RuntimeError):  # whoever closed the socket, nobody listens any more
-            try:
-                await self._answer(number, self._read(payload))
-            except NotExecutable as refused:
-                self._end(number)
-                await self._send({"id": number, "type": "error", "payload": _formatted(refused.answer)})
-            else:
-                if self._end(number):
-                    await self._send({"id": number, "type": "complete"})
+        try:
+            await self._answer(number, self._read(payload))
+        except GONE:
+            return
+        except NotExecutable as refused:
+            last = {"id": number, "type": "error", "payload": [error.formatted for error in refused.answer.errors]}
+        except Exception as error:
+            last = {"id": number, "type": "error", "payload": [fault_of(error).formatted]}
+        else:
+            last = {"id": number, "type": "complete"}
+        if self._operations.get(number) is asyncio.current_task():  # else its client has completed it, and may use the id again
+            del self._operations[number]
+            with suppress(*GONE):
+                await self._send(last)
 
     def _read(self, payload: object) -> Request:
         try:
@@ -181,10 +190,6 @@ class _Connection:
     async def _send(self, message: dict[str, Any]) -> None:
         await self._websocket.send_text(encode_json(message).decode())
 
-    def _end(self, number: str) -> bool:
-        """Frees the id, before its last message; False when the client has completed it meanwhile."""
-        return self._operations.pop(number, None) is not None
-
 
 def _id(message: dict[str, Any]) -> str:
     number = message.get("id")
@@ -205,7 +210,3 @@ _SHAPE: dict[str, Any] = {"query": str, "variables": _OBJECT, "operationName": _
 def _check_shape(payload: object) -> None:
     if not isinstance(payload, dict) or not all(isinstance(payload.get(name), kind) for name, kind in _SHAPE.items()):
         raise Closing(INVALID, "A subscribe's payload has a query, and perhaps variables, operationName and extensions")
-
-
-def _formatted(answer: Answer) -> list[Any]:
-    return [error.formatted for error in answer.errors]
