@@ -18,6 +18,7 @@ from persistence import event_log
 from persistence.answering import Answering
 from persistence.engine import Engine
 from persistence.unit_of_work import SqlDatabase
+from tests.support.figures import told
 from tests.support.journal import append, head
 from tests.support.mutants import mutated
 from tests.support.provider import profile
@@ -87,7 +88,7 @@ async def answers_again(engine: Engine) -> float:
 async def test_half_open_is_refused_in_time_then_at_once_and_heals(distant: Engine, proxy: Proxy) -> None:
     proxy.swallow()
     read, written = await asyncio.gather(refused(ask(distant)), refused(write(distant)))
-    print(f"half-open: refused after {read[0]:.2f} s and {written[0]:.2f} s")  # noqa: T201
+    told(f"half-open: refused after {read[0]:.2f} s and {written[0]:.2f} s")
     assert max(read[0], written[0]) < PATIENCE
     assert str(read[1]) == "The database does not answer; try again in a moment."
     assert str(written[1]) == UNCHANGED
@@ -96,7 +97,7 @@ async def test_half_open_is_refused_in_time_then_at_once_and_heals(distant: Engi
     # Nothing that was connected while it swallowed will ever answer: the whole pool is dead.
     proxy.restore()
     healed = await answers_again(distant)
-    print(f"half-open: answers {healed:.2f} s after its return")  # noqa: T201
+    told(f"half-open: answers {healed:.2f} s after its return")
     assert healed < 3
 
 
@@ -276,12 +277,12 @@ async def test_a_lock_is_given_back_by_who_cannot_say_so(
 @asynccontextmanager
 async def tracked(engine: Engine) -> AsyncIterator[tuple[SqlDatabase, list[None]]]:
     """A database with a symbol, and what it told of appends."""
-    database, told = SqlDatabase(engine, clock_generation=0), list[None]()
+    database, commits = SqlDatabase(engine, clock_generation=0), list[None]()
     async with database.write() as unit:
         await unit.symbols.add(Symbol.tracked(profile(), None, None))
     await append(database, "before")
-    database.on_append = lambda: told.append(None)
-    yield database, told
+    database.on_append = lambda: commits.append(None)
+    yield database, commits
 
 
 async def numbers(url: str) -> int:
@@ -301,14 +302,14 @@ NOT_COMMITTED = (Fate.COMMIT_CUT, Fate.COMMIT_SWALLOWED)
 
 async def committed(engine: Engine, proxy: Proxy, url: str, fate: Fate) -> None:
     """A transaction whose COMMIT meets this fate is reported committed, and is."""
-    async with tracked(engine) as (database, told):
+    async with tracked(engine) as (database, commits):
         proxy.at_commit = fate
         started = time.monotonic()
         await append(database, "after")
         seconds = time.monotonic() - started
-        print(f"{fate.value}: answered after {seconds:.2f} s")  # noqa: T201
+        told(f"{fate.value}: answered after {seconds:.2f} s")
         assert seconds < PATIENCE
-        assert len(told) == 1
+        assert len(commits) == 1
         assert (await numbers(url), (await head(database)).number) == (2, 2)
 
 
@@ -321,20 +322,20 @@ async def test_what_was_committed_is_not_called_failed(distant: Engine, proxy: P
 async def test_what_was_not_committed_is_not_called_done(
     distant: Engine, proxy: Proxy, postgresql_url: str, fate: Fate
 ) -> None:
-    async with tracked(distant) as (database, told):
+    async with tracked(distant) as (database, commits):
         proxy.at_commit = fate
         seconds, refusal = await refused(append(database, "after"))
-        print(f"{fate.value}: refused after {seconds:.2f} s")  # noqa: T201
+        told(f"{fate.value}: refused after {seconds:.2f} s")
         assert seconds < PATIENCE
         assert (type(refusal), str(refusal)) == (StoreUnavailable, UNCHANGED)
-        assert not told
+        assert not commits
         assert await numbers(postgresql_url) == 1
 
 
 async def test_what_nobody_can_tell_is_said_to_be_unknown(
     distant: Engine, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with tracked(distant) as (database, told):
+    async with tracked(distant) as (database, commits):
         take_fate = proxy.take_fate
 
         def and_silence() -> Fate | None:
@@ -343,11 +344,11 @@ async def test_what_nobody_can_tell_is_said_to_be_unknown(
 
         monkeypatch.setattr(proxy, "take_fate", and_silence)
         seconds, refusal = await refused(append(database, "after"))
-        print(f"the database falls silent at the COMMIT: refused after {seconds:.2f} s")  # noqa: T201
+        told(f"the database falls silent at the COMMIT: refused after {seconds:.2f} s")
         assert seconds < PATIENCE
         assert isinstance(refusal, ChangeInDoubt)
         assert "not known whether the change was made" in refusal.message
-        assert not told
+        assert not commits
 
 
 async def test_without_looking_back_what_was_committed_would_be_called_failed(

@@ -16,6 +16,7 @@ from websockets.exceptions import WebSocketException
 from graph.scalars import read_position
 from persistence.engine import SERVER_SECONDS
 from tests.support.client import mutation
+from tests.support.figures import told
 from tests.support.postgres import execute, failing_server
 from tests.support.process import Processes, Service, until
 from tests.support.proxy import Fate, Proxy
@@ -321,7 +322,7 @@ def assert_kept(written: Written, after: Stored) -> None:
 def report(kind: str, course: Course, unready: float, lines: int) -> None:
     requests = [asked for answers in course.requests for asked in answers.asked]
     healed = {what: None if seconds is None else f"{seconds:.2f} s" for what, seconds in course.healed().items()}
-    print(  # noqa: T201
+    told(
         f"{kind} for {course.ended - course.began:.1f} s: {len(requests)} requests, the slowest answered after "
         f"{max(answers.slowest for answers in course.requests):.2f} s (/readyz {max(a.slowest for a in course.probes):.2f} s); "
         f"not ready after {unready:.2f} s; back after its return: {healed}; "

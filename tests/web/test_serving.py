@@ -10,7 +10,7 @@ import pytest
 from tests.support.clock import EVENING
 from tests.support.served import handlers_kept
 from web.container import CannotStart, Container, open_container
-from web.serving import serve
+from web.serving import listen, serve
 from web.settings import Settings
 
 
@@ -37,3 +37,11 @@ async def test_a_port_that_is_taken_is_said(container: Container) -> None:
             match=rf"^127\.0\.0\.1:{port} cannot be listened on \(Address already in use\): set FRESHTAPE_HOST or ",
         ):
             await serve(taken, lambda _: None)
+
+
+def test_an_answer_is_sent_as_it_is_written() -> None:
+    """Without waiting for what was sent before to be confirmed."""
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
