@@ -3,11 +3,13 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.process import until
 from tests.support.provider import StubProvider
 from tests.support.served import Served, served
 from web.endpoint.negotiation import accepted
@@ -241,11 +243,19 @@ async def test_what_is_counted(service: Served) -> None:
         assert (await socket.ask("{ __typename }"))["data"]
         assert (await counted("freshtape_sockets"), await counted("freshtape_subscriptions")) == (1, 1)
         await socket.send(id=number, type="complete")
+
+    async def is_over() -> bool:
+        return (await counted("freshtape_sockets"), await counted("freshtape_subscriptions")) == (0, 0)
+
+    await until(is_over, within=5)
     assert await counted('freshtape_operation_seconds_count{outcome="gone",type="subscription"}') == 1
-    assert (await counted("freshtape_sockets"), await counted("freshtape_subscriptions")) == (0, 0)
 
 
 # ── server-sent events
+
+
+async def are_served(service: Served, subscriptions: int) -> bool:
+    return f"freshtape_subscriptions {subscriptions}.0\n" in (await service.http.get("/metrics")).text
 
 
 async def events(response: httpx.Response) -> AsyncIterator[tuple[str, Any]]:
@@ -286,12 +296,7 @@ async def test_changes_are_streamed_until_the_client_goes(service: Served, metho
         name, payload = await anext(events(response))
         assert name == "next"
         assert payload == {"data": {"symbolChanged": {"kind": "ADDED", "symbol": {"ticker": "AAPL"}}}}
-    for _ in range(100):
-        if "freshtape_subscriptions 0.0" in (await service.http.get("/metrics")).text:
-            break
-        await asyncio.sleep(0.05)
-    else:
-        pytest.fail("the subscription outlives its client")
+    await until(partial(are_served, service, 0), within=5)
 
 
 async def test_a_silent_stream_is_kept_open_by_comments(service: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,6 +321,7 @@ async def test_a_process_has_so_many_subscriptions(sqlite_url: str) -> None:
         (_, payload), (last, _) = [event async for event in events(await post(service, CHANGED, "text/event-stream"))]
         assert (payload["errors"][0]["message"], last) == (told, "complete")
         await socket.send(id=first, type="complete")
+        await until(partial(are_served, service, 1), within=5)
         fourth = await socket.start(CHANGED)
         assert (await socket.ask("{ __typename }"))["data"]
         await service.ask(ADD, input={"ticker": "AAPL"})

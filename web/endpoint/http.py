@@ -37,12 +37,13 @@ ENDING = Answer(
 
 
 class Refused(Exception):
-    """An answer that is due before there is anything to execute."""
+    """An answer that is due before there is anything to execute; `why` is a sentence, or an error that has more to say."""
 
-    def __init__(self, status: int, sentence: str, code: str = "BAD_REQUEST", headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, status: int, why: str | GraphQLError, headers: Mapping[str, str] | None = None) -> None:
+        error = GraphQLError(why, extensions={"code": "BAD_REQUEST"}) if isinstance(why, str) else why
         self.status = status
-        self.headers = dict(headers or {})
-        self.answer = Answer(None, [GraphQLError(sentence, extensions={"code": code})], is_request_error=True)
+        self.headers = headers
+        self.answer = Answer(None, [error], is_request_error=True)
 
 
 class HttpEndpoint:
@@ -95,14 +96,14 @@ class HttpEndpoint:
             raise Refused(415, f"The body must be {JSON}, in UTF-8.")
         limit, chunks, size = self._executor.limits.body_bytes, [], int(request.headers.get("content-length", 0))
         if size > limit:
-            raise _too_large(limit, f"{size:,}")
+            raise Refused(413, LimitExceeded("body_bytes", limit, size))
         size = 0
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 async for chunk in request.stream():
                     size += len(chunk)
                     if size > limit:
-                        raise _too_large(limit, f"more than {limit:,}")
+                        raise Refused(413, LimitExceeded("body_bytes", limit, f"more than {limit:,}"))
                     chunks.append(chunk)
         except TimeoutError:
             raise Refused(408, f"The body did not come in within {BODY_SECONDS} s.", headers={"connection": "close"}) from None
@@ -140,12 +141,6 @@ def _result(media_type: str, answer: Answer) -> Response:
 
 def _response(media_type: str, status: int, answer: Answer, headers: Mapping[str, str] | None = None) -> Response:
     return Response(encode(answer), status, headers, media_type=f"{media_type}; charset=utf-8")
-
-
-def _too_large(limit: int, asked: str) -> Refused:
-    refused = Refused(413, "")
-    refused.answer = NotExecutable(LimitExceeded("body_bytes", limit, asked)).answer
-    return refused
 
 
 def _parameters(request: Request) -> dict[str, Any]:
