@@ -18,6 +18,7 @@ from persistence import event_feed
 from persistence.engine import Engine
 from persistence.event_feed import Listener, SqlEventFeed
 from persistence.unit_of_work import SqlDatabase
+from tests.support.figures import told
 from tests.support.journal import append, happened, head
 from tests.support.mutants import mutated
 from tests.support.provider import profile
@@ -270,7 +271,7 @@ async def test_the_listener_is_back_within_10_seconds(
         returned = asyncio.get_running_loop().time()
         await follower.has(1, within=10)
         await listening(elsewhere, besides=before)
-        print(f"the listener is back after {asyncio.get_running_loop().time() - returned:.2f} s")  # noqa: T201
+        told(f"the listener is back after {asyncio.get_running_loop().time() - returned:.2f} s")
         await append(elsewhere, "heard again")
         await follower.has(2, within=3)
         await follower.leave()

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -95,7 +96,7 @@ async def test_requests(service: Served) -> None:
             or ("errors" not in body and answer.status_code != 405)
         ):
             wrong[case.name] = (answer.status_code, body[:200])
-        worst = max(worst, await others_waited(service, lambda request=case.request: request.send(service.http)))  # type: ignore[misc]
+        worst = max(worst, await others_waited(service, partial(case.request.send, service.http)))
     assert wrong == {}
     told(f"{len(BAD_REQUESTS)} malformed requests; others waited for {1000 * worst:.0f} ms at most")
     assert worst < MOST

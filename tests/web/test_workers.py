@@ -1,9 +1,10 @@
 """Loops that fail."""
 
-import asyncio
+from functools import partial
 
 import pytest
 
+from tests.support.process import until
 from web import workers
 from web.workers import Loops
 
@@ -20,11 +21,12 @@ async def test_a_loop_that_goes_on_failing_goes_on_trying_and_is_logged_once_a_m
         tries += 1
         raise OSError("gone" if tries <= 50 else "gone for good")
 
+    async def has_tried(times: int) -> bool:
+        return tries >= times
+
     async with Loops() as loops:
         loops.start("work", fail)
-        async with asyncio.timeout(10):
-            while tries < 100:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(partial(has_tried, 100), within=10)
     assert [record.getMessage() for record in caplog.records] == [
         "the loop 'work' failed and is started again: OSError('gone')",
         "the loop 'work' failed and is started again: OSError('gone for good')",
@@ -32,7 +34,5 @@ async def test_a_loop_that_goes_on_failing_goes_on_trying_and_is_logged_once_a_m
     monkeypatch.setattr(workers, "QUIET_SECONDS", 0.0)
     async with Loops() as loops:
         loops.start("work", fail)
-        async with asyncio.timeout(10):
-            while tries < 200:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(partial(has_tried, 200), within=10)
     assert len(caplog.records) > 50
