@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from domain.onboarding import OnboardingJob
 from domain.symbols import Symbol
 
 
@@ -33,6 +34,17 @@ class SymbolChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class OnboardingAdvanced:
+    """A step of an onboarding: queued, taken up, a phase finished, ended. `job` is as it was then."""
+
+    job: OnboardingJob
+    occurred_at: datetime
+
+
+Event = SymbolChanged | OnboardingAdvanced
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """A place in one event log: `number` events of the log `log_id` lie before what comes next."""
 
@@ -42,8 +54,19 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class LoggedChange:
-    """An event, where it stands in the log, and its symbol as it was when the log was read."""
+    """A change, where it stands in the log, and its symbol as it was when the log was read."""
 
     position: Position
     event: SymbolChanged
     symbol: Symbol
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedStep:
+    """A step of an onboarding, and where it stands in the log."""
+
+    position: Position
+    event: OnboardingAdvanced
+
+
+Logged = LoggedChange | LoggedStep

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from domain.bars import Bar, CorporateAction, History, Interval
 from domain.errors import RefreshInFlight
-from domain.events import LoggedChange, Position, SymbolChanged
+from domain.events import Event, Logged, Position
 from domain.gates import Gate
 from domain.levels import PriceLevel
 from domain.quotes import Quote
@@ -180,13 +180,13 @@ class ProviderGates(Protocol):
 
 
 class EventLog(Protocol):
-    async def append(self, event: SymbolChanged) -> None:
-        """The last write of its transaction: from here to the commit no other transaction can append."""
+    async def append(self, *events: Event) -> None:
+        """The last writes of their transaction: from here to the commit no other transaction can append."""
         ...
 
     async def head(self) -> Position: ...
 
-    async def after(self, position: Position, limit: int) -> list[LoggedChange]:
+    async def after(self, position: Position, limit: int) -> list[Logged]:
         """The events behind a position, in commit order. Raises CursorExpired when some of them are gone, or the position is
         of another log or beyond the end."""
         ...
@@ -229,6 +229,6 @@ class Database(Protocol):
 
 
 class EventFeed(Protocol):
-    def follow(self, after: Position | None) -> AsyncGenerator[LoggedChange, None]:
+    def follow(self, after: Position | None) -> AsyncGenerator[Logged, None]:
         """Every event behind `after` (None: from now on), once, in order, then live, for ever. Raises CursorExpired."""
         ...

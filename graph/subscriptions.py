@@ -53,5 +53,5 @@ class Subscription:
         wanted = {normalise(ticker) for ticker in asked} if asked is not None else None
         async with aclosing(info.context.services.feed.follow(optional(after))) as changes:
             async for change in changes:
-                if wanted is None or change.event.ticker in wanted:
+                if isinstance(change, LoggedChange) and (wanted is None or change.event.ticker in wanted):
                     yield SymbolChange.from_domain(change, info.context.read_now())

@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy.engine import make_url
 
 from domain.errors import CursorExpired, Refusal, SlowSubscriber
-from domain.events import LoggedChange, Position
+from domain.events import Logged, Position
 from persistence.event_log import CHANNEL
 from persistence.unit_of_work import SqlDatabase
 
@@ -69,7 +69,7 @@ class SqlEventFeed:
                 follower.offer(changes)
         return position
 
-    async def follow(self, after: Position | None) -> AsyncGenerator[LoggedChange, None]:
+    async def follow(self, after: Position | None) -> AsyncGenerator[Logged, None]:
         """As EventFeed says; raises SlowSubscriber for a reader that falls too far behind."""
         follower = _Follower()
         # Buffering starts first, then the log is read: an event is in one of the two, or in both, never in none.
@@ -91,18 +91,18 @@ class SqlEventFeed:
         async with self._database.read() as unit:
             return await unit.events.head()
 
-    async def _page(self, position: Position) -> list[LoggedChange]:
+    async def _page(self, position: Position) -> list[Logged]:
         async with self._database.read() as unit:
             return await unit.events.after(position, PAGE)
 
 
 class _Follower:
     def __init__(self) -> None:
-        self._buffer: deque[LoggedChange] = deque()
+        self._buffer: deque[Logged] = deque()
         self._filled = asyncio.Event()
         self._lost: Refusal | None = None
 
-    def offer(self, changes: list[LoggedChange]) -> None:
+    def offer(self, changes: list[Logged]) -> None:
         if len(self._buffer) + len(changes) > BUFFER:
             self.lose(SlowSubscriber(BUFFER))
         if self._lost is None:
@@ -114,7 +114,7 @@ class _Follower:
         self._buffer.clear()
         self._filled.set()
 
-    async def changes(self) -> AsyncGenerator[LoggedChange, None]:
+    async def changes(self) -> AsyncGenerator[Logged, None]:
         while True:
             while self._buffer:
                 yield self._buffer.popleft()

@@ -1,14 +1,28 @@
 """The event log: appended in the transaction, numbered in commit order, read behind a cursor."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import ClockReplaced, CursorExpired
-from domain.events import LoggedChange, Position, SymbolChanged
+from domain.events import (
+    Event,
+    Logged,
+    LoggedChange,
+    LoggedStep,
+    OnboardingAdvanced,
+    Position,
+    SymbolChanged,
+    SymbolChangeKind,
+)
+from domain.onboarding import JobStatus, OnboardingJob, OnboardingPhase
+from domain.symbols import SymbolStatus
 from persistence.symbol_store import symbol_of
 from persistence.tables import event_log, events, symbols
 from persistence.types import real_time
@@ -31,30 +45,26 @@ class SqlEventLog:
         self._clock_generation = clock_generation
         self.newest: Appended | None = None
 
-    async def append(self, event: SymbolChanged) -> None:
+    async def append(self, *given: Event) -> None:
+        if not given:
+            return
         # The row's lock is held until the commit. A number is therefore visible before any higher one is given, and
         # `number > cursor` can skip nobody.
-        number = await self._connection.scalar(
+        last = await self._connection.scalar(
             update(event_log)
             .where(event_log.c.clock_generation == self._clock_generation)
-            .values(last_number=event_log.c.last_number + 1)
+            .values(last_number=event_log.c.last_number + len(given))
             .returning(event_log.c.last_number)
         )
-        if number is None:
+        if last is None:
             raise ClockReplaced
-        recorded_at = await self._connection.execute(
-            insert(events)
-            .values(
-                number=number,
-                kind=event.kind,
-                ticker=event.ticker,
-                occurred_at=event.occurred_at,
-                recorded_at=real_time(),
-                detail=event.detail,
-            )
-            .returning(events.c.recorded_at)
-        )
-        self.newest = Appended(number, recorded_at.scalar_one())
+        recorded_at = (await self._connection.execute(select(real_time()))).scalar_one()
+        rows = [
+            {"number": number, "recorded_at": recorded_at, **_row(event)}
+            for number, event in enumerate(given, last - len(given) + 1)
+        ]
+        await self._connection.execute(insert(events), rows)
+        self.newest = Appended(last, recorded_at)
 
     async def announce(self) -> None:
         """Once a transaction, at its end: NOTIFY makes commits wait for each other."""
@@ -71,20 +81,20 @@ class SqlEventLog:
         row = (await self._connection.execute(select(event_log.c.log_id, event_log.c.last_number))).one()
         return Position(row.log_id, row.last_number)
 
-    async def after(self, position: Position, limit: int) -> list[LoggedChange]:
+    async def after(self, position: Position, limit: int) -> list[Logged]:
         log = (await self._connection.execute(select(event_log))).one()
         if position.log_id != log.log_id:
             raise CursorExpired("belongs to another event log")
         if position.number > log.last_number:
             raise CursorExpired("lies beyond the end of the event log")
         rows = await self._connection.execute(
-            select(events.c.number, events.c.kind, events.c.occurred_at, events.c.detail, *symbols.c)
-            .join_from(events, symbols)
+            select(events.c.number, events.c.kind, events.c.occurred_at, events.c.detail, events.c.job, *symbols.c)
+            .join_from(events, symbols, events.c.ticker == symbols.c.ticker, isouter=True)
             .where(events.c.number > position.number)
             .order_by(events.c.number)
             .limit(limit)
         )
-        changes = [_change(log.log_id, row) for row in rows]
+        changes = [_logged(log.log_id, row) for row in rows]
         # Numbers have no gaps, so a missing one has been pruned, perhaps between the two statements above.
         expected, found = position.number + 1, changes[0].position.number if changes else log.last_number + 1
         if found != expected:
@@ -101,10 +111,56 @@ class SqlEventLog:
         return pruned.rowcount
 
 
-def _change(log_id: str, row: Row[Any]) -> LoggedChange:
+_STEP = "onboarding_advanced"
+"""The kind of an event that is a step of an onboarding; the others are a SymbolChangeKind's values."""
+
+
+def _row(event: Event) -> dict[str, Any]:
+    if isinstance(event, OnboardingAdvanced):
+        job = json.dumps(asdict(event.job), default=_plain)
+        return {"kind": _STEP, "ticker": event.job.ticker, "occurred_at": event.occurred_at, "detail": None, "job": job}
+    return {
+        "kind": event.kind.value,
+        "ticker": event.ticker,
+        "occurred_at": event.occurred_at,
+        "detail": event.detail,
+        "job": None,
+    }
+
+
+def _logged(log_id: str, row: Row[Any]) -> Logged:
+    position = Position(log_id, row.number)
+    if row.kind == _STEP:
+        return LoggedStep(position, OnboardingAdvanced(_job(json.loads(row.job)), row.occurred_at))
     symbol = symbol_of(row)
     return LoggedChange(
-        position=Position(log_id, row.number),
-        event=SymbolChanged(row.kind, symbol.ticker, row.occurred_at, row.detail),
+        position=position,
+        event=SymbolChanged(SymbolChangeKind(row.kind), symbol.ticker, row.occurred_at, row.detail),
         symbol=symbol,
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Enum):
+        return str(value.value)
+    assert isinstance(value, datetime)
+    return value.isoformat()
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "status": JobStatus,
+    "phase": OnboardingPhase,
+    "previous_status": SymbolStatus,
+} | dict.fromkeys(("queued_at", "prices_at", "started_at", "finished_at"), datetime.fromisoformat)
+_FIELDS = {field.name for field in fields(OnboardingJob)}
+
+
+def _job(values: dict[str, Any]) -> OnboardingJob:
+    """A job as it was written, perhaps by a Freshtape with other fields."""
+    return OnboardingJob(
+        **{
+            name: _READERS[name](value) if name in _READERS and value is not None else value
+            for name, value in values.items()
+            if name in _FIELDS
+        }
     )

@@ -4,13 +4,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from domain.bars import ActionKind, Interval
 from domain.errors import Trouble
-from domain.events import SymbolChangeKind
 from domain.levels import Direction, LevelKind
+from domain.onboarding import JobStatus, OnboardingPhase
 from domain.staleness import AttemptOutcome
 from domain.symbols import SymbolStatus
 from domain.tickers import AssetClass
@@ -23,6 +23,9 @@ SQLModel.metadata.naming_convention = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+_TICKER: Any = ticker_type()
 
 
 def _ticker(*, key: bool) -> Any:
@@ -153,7 +156,8 @@ class EventLogRow(SQLModel, table=True):
 
 
 class EventRow(SQLModel, table=True):
-    """`occurred_at` is market time, `recorded_at` real time."""
+    """A change of a symbol, or, where there is a `job` (JSON, as it was then), a step of an onboarding: its ticker may be of no
+    symbol. `occurred_at` is market time, `recorded_at` real time."""
 
     __tablename__ = "events"
     __table_args__ = (Index(None, "recorded_at"),)
@@ -161,11 +165,83 @@ class EventRow(SQLModel, table=True):
     number: int = Field(
         sa_column=Column("number", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False)
     )
-    kind: SymbolChangeKind = Field(sa_column=Column("kind", Named(SymbolChangeKind), nullable=False))
-    ticker: str = _ticker(key=False)
+    kind: str
+    ticker: str = Field(sa_type=_TICKER)
     occurred_at: datetime = _instant()
     recorded_at: datetime = _instant()
     detail: str | None
+    job: str | None
+
+
+class QueueRow(SQLModel, table=True):
+    """The one row that whoever queues, takes up or cancels a job holds until its commit: depth and places are counted under it,
+    and jobs are numbered."""
+
+    __tablename__ = "onboarding_queue"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: int = Field(sa_column=Column("id", Integer(), primary_key=True, autoincrement=False))
+    last_number: int = Field(sa_type=BigInteger)
+
+
+class JobRow(SQLModel, table=True):
+    """An onboarding. The ticker is of no symbol until it has been validated.
+
+    `token` rises with every worker that takes the job up: a lower one may write nothing more. `due_at`, `lease_expires_at`,
+    `phase_since` and `ended_at` are real time, to be compared with the database's own; the others market time."""
+
+    __tablename__ = "onboarding_jobs"
+    __table_args__ = (
+        Index(
+            "uq_onboarding_jobs_active",
+            "ticker",
+            unique=True,
+            sqlite_where=text("status IN ('pending', 'processing')"),
+            postgresql_where=text("status IN ('pending', 'processing')"),
+        ),
+        Index(None, "ticker", "number"),
+        Index(None, "status", "number"),
+    )
+
+    id: str = Field(primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+    ticker: str = Field(sa_type=_TICKER)
+    status: JobStatus = Field(sa_column=Column("status", Named(JobStatus), nullable=False))
+    phase: OnboardingPhase = Field(sa_column=Column("phase", Named(OnboardingPhase), nullable=False))
+    attempts: int
+    lapses: int
+    requested_by: str | None
+    previous_status: SymbolStatus | None = Field(sa_column=Column("previous_status", Named(SymbolStatus), nullable=True))
+    error: str | None
+    queued_at: datetime = _instant()
+    prices_at: datetime | None = _instant(nullable=True)
+    started_at: datetime | None = _instant(nullable=True)
+    finished_at: datetime | None = _instant(nullable=True)
+    token: int
+    due_at: datetime = _instant()
+    lease_expires_at: datetime | None = _instant(nullable=True)
+    phase_since: datetime | None = _instant(nullable=True)
+    ended_at: datetime | None = _instant(nullable=True)
+
+
+class WaitingRow(SQLModel, table=True):
+    """A ticker of a portfolio that waits for a place in the queue."""
+
+    __tablename__ = "onboarding_waiting"
+
+    portfolio_id: str = Field(primary_key=True)
+    ticker: str = Field(sa_type=_TICKER, primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+    requested_by: str | None
+
+
+class TimingRow(SQLModel, table=True):
+    """What a phase takes: the moving mean of the seconds measured."""
+
+    __tablename__ = "onboarding_timings"
+
+    phase: OnboardingPhase = Field(sa_column=Column("phase", Named(OnboardingPhase), primary_key=True))
+    seconds: float
 
 
 class ClockRow(SQLModel, table=True):
@@ -191,4 +267,8 @@ refresh_leases = _table(LeaseRow)
 provider_gates = _table(GateRow)
 event_log = _table(EventLogRow)
 events = _table(EventRow)
+onboarding_queue = _table(QueueRow)
+onboarding_jobs = _table(JobRow)
+onboarding_waiting = _table(WaitingRow)
+onboarding_timings = _table(TimingRow)
 market_clock = _table(ClockRow)

@@ -6,6 +6,7 @@ from domain.bars import Interval
 from domain.events import SymbolChangeKind
 from domain.gates import CircuitState
 from domain.levels import Direction, LevelKind
+from domain.onboarding import JobStatus, OnboardingPhase
 from domain.staleness import StalenessReason
 from domain.symbols import SymbolStatus
 from domain.tickers import AssetClass
@@ -15,7 +16,9 @@ __all__ = [
     "CircuitState",
     "Direction",
     "Interval",
+    "JobStatus",
     "LevelKind",
+    "OnboardingPhase",
     "StalenessReason",
     "SymbolChangeKind",
     "SymbolStatus",
@@ -27,7 +30,18 @@ _MEANINGS = {
     SymbolStatus.RETIRED: "Removed. History is kept; adding it again revives it.",
 }
 
-for _enum in (AssetClass, CircuitState, Direction, Interval, LevelKind, StalenessReason, SymbolChangeKind, SymbolStatus):
+for _enum in (
+    AssetClass,
+    CircuitState,
+    Direction,
+    Interval,
+    JobStatus,
+    LevelKind,
+    OnboardingPhase,
+    StalenessReason,
+    SymbolChangeKind,
+    SymbolStatus,
+):
     strawberry.enum(_enum)
 
 # The domain's enums cannot carry them: its members are plain values. Strawberry adds the definition, unknown to the checker.

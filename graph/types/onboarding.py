@@ -1,32 +1,11 @@
 """The onboarding job, as the contract shows it."""
 
 from datetime import datetime
-from enum import Enum
 
 import strawberry
 
+from graph.types.enums import JobStatus, OnboardingPhase
 from graph.types.node import Node
-
-
-@strawberry.enum
-class JobStatus(Enum):
-    PENDING = "pending"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    PARTIAL = "partial"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-@strawberry.enum
-class OnboardingPhase(Enum):
-    QUEUED = "queued"
-    VALIDATING = "validating"
-    FETCHING_PRICES = "fetching_prices"
-    JOINING_UNIVERSE = "joining_universe"
-    CALCULATING_FACTORS = "calculating_factors"
-    UPDATING_PORTFOLIOS = "updating_portfolios"
-    DONE = "done"
 
 
 @strawberry.type

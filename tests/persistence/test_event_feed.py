@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import OperationalError
 
 from domain.errors import CursorExpired, SlowSubscriber
-from domain.events import Position
+from domain.events import LoggedChange, Position
 from domain.symbols import Symbol
 from persistence import event_feed
 from persistence.engine import Engine
@@ -71,6 +71,7 @@ class Follower:
         changes = feed.follow(after)
         try:
             async for change in changes:
+                assert isinstance(change, LoggedChange)
                 self.numbers.append(change.position.number)
                 self.details.append(change.event.detail)
                 await asyncio.sleep(pause)

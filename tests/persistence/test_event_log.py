@@ -18,7 +18,7 @@ from persistence.tables import events
 from persistence.types import real_time
 from persistence.unit_of_work import SqlDatabase
 from tests.support.clock import EVENING
-from tests.support.journal import append, happened, head
+from tests.support.journal import append, changes_of, happened, head
 from tests.support.mutants import mutated
 from tests.support.provider import profile
 
@@ -42,7 +42,7 @@ async def append_and_roll_back(database: SqlDatabase) -> None:
 async def read(database: SqlDatabase, after: int, limit: int = ALL) -> list[LoggedChange]:
     log_id = (await head(database)).log_id
     async with database.read() as unit:
-        return await unit.events.after(Position(log_id, after), limit)
+        return changes_of(await unit.events.after(Position(log_id, after), limit))
 
 
 def details(changes: list[LoggedChange]) -> list[str | None]:
@@ -119,7 +119,7 @@ async def open_then_others(database: SqlDatabase, elsewhere: SqlDatabase) -> lis
     async def read_on() -> None:
         nonlocal position
         async with database.read() as unit:
-            changes = await unit.events.after(position, ALL)
+            changes = changes_of(await unit.events.after(position, ALL))
         if changes:
             position = changes[-1].position
             seen.extend(details(changes))
@@ -141,7 +141,7 @@ async def test_who_reads_while_a_transaction_is_held_open_misses_nothing(databas
 
 LOCKED_NUMBER = """update(event_log)
         .where(event_log.c.clock_generation == self._clock_generation)
-        .values(last_number=event_log.c.last_number + 1)
+        .values(last_number=event_log.c.last_number + len(given))
         .returning(event_log.c.last_number)"""
 
 

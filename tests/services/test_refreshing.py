@@ -34,6 +34,7 @@ from persistence.engine import Engine
 from persistence.unit_of_work import SqlDatabase
 from tests.support.client import GraphClient
 from tests.support.clock import EVENING, ManualClock
+from tests.support.journal import changes_of
 from tests.support.mutants import mutated
 from tests.support.provider import StubProvider, daily_bar, wave
 
@@ -79,14 +80,14 @@ async def held(database: SqlDatabase) -> Held:
             bars=await unit.bars.daily_since("AAPL", date(2000, 1, 1)),
             actions=(await unit.bars.actions(["AAPL"])).get("AAPL", []),
             refresh=(await unit.leases.in_flight(["AAPL"])).get("AAPL"),
-            kinds=[change.event.kind for change in await unit.events.after(Position(log_id, 0), 1000)],
+            kinds=[change.event.kind for change in changes_of(await unit.events.after(Position(log_id, 0), 1000))],
         )
 
 
 async def last_detail(database: SqlDatabase) -> str | None:
     async with database.read() as unit:
         end = await unit.events.head()
-        (change,) = await unit.events.after(Position(end.log_id, end.number - 1), 1)
+        (change,) = changes_of(await unit.events.after(Position(end.log_id, end.number - 1), 1))
         return change.event.detail
 
 

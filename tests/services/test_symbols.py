@@ -18,13 +18,14 @@ from domain.tickers import AssetClass
 from graph.context import Services
 from persistence.unit_of_work import SqlDatabase
 from tests.support.clock import EVENING, ManualClock
+from tests.support.journal import changes_of
 from tests.support.provider import StubProvider, daily_bar, profile
 
 
 async def kinds(database: SqlDatabase) -> list[SymbolChangeKind]:
     async with database.read() as unit:
         log_id = (await unit.events.head()).log_id
-        return [change.event.kind for change in await unit.events.after(Position(log_id, 0), 100)]
+        return [change.event.kind for change in changes_of(await unit.events.after(Position(log_id, 0), 100))]
 
 
 async def add(services: Services, ticker: str = "AAPL", **given: Any) -> Symbol:

@@ -23,6 +23,7 @@ from persistence.symbol_store import SqlSymbolStore
 from persistence.tables import event_log
 from persistence.unit_of_work import SqlDatabase
 from tests.support.clock import ManualClock
+from tests.support.journal import changes_of
 from tests.support.mutants import mutated
 from tests.support.provider import StubProvider
 
@@ -215,7 +216,7 @@ class SymbolMachine(RuleBasedStateMachine):
                 levels={ticker: len(levels.get(ticker, ())) for ticker in self.models},
                 bars={ticker: len(await unit.bars.daily_since(ticker, date(2000, 1, 1))) for ticker in self.models},
                 in_flight=set(await unit.leases.in_flight(list(self.models))),
-                changes=await unit.events.after(Position((await unit.events.head()).log_id, 0), 10_000),
+                changes=changes_of(await unit.events.after(Position((await unit.events.head()).log_id, 0), 10_000)),
             )
 
 

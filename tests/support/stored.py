@@ -11,6 +11,7 @@ from domain.levels import PriceLevel, SymbolLevelExtractor
 from domain.symbols import Symbol
 from persistence.engine import Engine
 from persistence.unit_of_work import SqlDatabase
+from tests.support.journal import changes_of
 
 ALL = 100_000
 ENDS = {SymbolChangeKind.REFRESHED, SymbolChangeKind.REFRESH_FAILED}
@@ -79,5 +80,5 @@ async def _read(database: SqlDatabase, ticker: str) -> Stored:
             bars=await unit.bars.daily_since(ticker, date.min + timedelta(days=1)),
             actions=(await unit.bars.actions([ticker])).get(ticker, []),
             refresh=(await unit.leases.in_flight([ticker])).get(ticker),
-            changes=await unit.events.after(Position(head.log_id, 0), ALL),
+            changes=changes_of(await unit.events.after(Position(head.log_id, 0), ALL)),
         )
