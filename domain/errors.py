@@ -7,6 +7,11 @@ Refusal
 ├── AlreadyRefreshing      one refresh at a time
 ├── NoData                 the provider answered, and has nothing
 ├── ProviderUnavailable    the provider did not answer, or refused to
+├── InvalidTickers         several texts are no tickers
+├── QueueFull              the onboarding queue has no room for that many
+├── JobNotFound            there never was such a job, or it is forgotten
+├── JobNotRetryable        it is under way, or it has succeeded
+├── JobNotCancellable      it has ended
 ├── CursorExpired          the event log cannot be resumed from here
 ├── SlowSubscriber         a reader fell too far behind to be served
 ├── InvalidArgument        a query asks for what cannot be
@@ -18,6 +23,10 @@ Refusal
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from domain.onboarding import OnboardingJob
 
 
 class Refusal(Exception):
@@ -95,6 +104,68 @@ class NoData(Refusal):
 
     def __str__(self) -> str:
         return f"{self.provider} answered and has no bar of {self.ticker} in the range asked for."
+
+
+@dataclass(eq=False)
+class InvalidTickers(Refusal):
+    refusals: tuple[InvalidTicker, ...]
+    code = "INVALID_TICKERS"
+
+    @property
+    def tickers(self) -> list[str]:
+        return [refusal.ticker for refusal in self.refusals]
+
+    def __str__(self) -> str:
+        return " ".join(str(refusal) for refusal in self.refusals)
+
+
+@dataclass(eq=False)
+class QueueFull(Refusal):
+    """Nothing of what was asked for is queued; `asked` new jobs would have been needed."""
+
+    depth: int
+    max_depth: int
+    asked: int
+    retry_after_seconds: int
+    code = "QUEUE_FULL"
+
+    def __str__(self) -> str:
+        if self.asked > self.max_depth:
+            return f"{self.asked} symbols were asked for, and the queue holds {self.max_depth}; ask for fewer at a time."
+        free = max(0, self.max_depth - self.depth)
+        return (
+            f"The queue holds {self.depth} of {self.max_depth} and has {free} places for the {self.asked} that were asked for; "
+            f"try again in {self.retry_after_seconds} s."
+        )
+
+
+@dataclass(eq=False)
+class JobNotFound(Refusal):
+    job_id: str
+    code = "JOB_NOT_FOUND"
+
+    def __str__(self) -> str:
+        return "There is no onboarding job with that id; ended ones are kept for 30 days."
+
+
+@dataclass(eq=False)
+class JobNotRetryable(Refusal):
+    job: "OnboardingJob"
+    code = "JOB_NOT_RETRYABLE"
+
+    def __str__(self) -> str:
+        is_so = f"The onboarding of {self.job.ticker} is {self.job.status.value}"
+        return f"{is_so}; one that failed, is partial or was cancelled can be retried."
+
+
+@dataclass(eq=False)
+class JobNotCancellable(Refusal):
+    job: "OnboardingJob"
+    code = "JOB_NOT_CANCELLABLE"
+
+    def __str__(self) -> str:
+        is_so = f"The onboarding of {self.job.ticker} is {self.job.status.value} already"
+        return f"{is_so}; one that is pending or under way can be cancelled."
 
 
 class Trouble(Enum):

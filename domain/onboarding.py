@@ -116,6 +116,11 @@ class OnboardingJob:
         """Back in the queue, until the next attempt."""
         return replace(self, status=JobStatus.PENDING, error=error)
 
+    def completed(self, now: datetime, error: str | None = None) -> "OnboardingJob":
+        """Done; PARTIAL when something is missing, and the error says what."""
+        done = replace(self, phase=OnboardingPhase.DONE)
+        return done.ended(JobStatus.PARTIAL if error else JobStatus.COMPLETED, now, error)
+
     def ended(self, status: JobStatus, now: datetime, error: str | None = None) -> "OnboardingJob":
         return replace(self, status=status, finished_at=now, error=error, position=None, estimated_seconds=None)
 
@@ -139,7 +144,7 @@ def estimate(job: OnboardingJob, measured: Mapping[OnboardingPhase, float], plac
     return max(1, round(whole * (rounds + 1))) if measured else PENDING_SECONDS
 
 
-def places_free_in(wanted: int, free: int, measured: Mapping[OnboardingPhase, float], places: int) -> int:
-    """Seconds until so many places are free, by the same measure: when a queue that is full is worth asking again."""
+def seconds_until_free(wanted: int, measured: Mapping[OnboardingPhase, float], places: int) -> int:
+    """Seconds until so many jobs more have ended, by the same measure: when a queue that is full is worth asking again."""
     whole = sum(measured.values()) if measured else PROCESSING_SECONDS
-    return max(1, round(whole * -(-(wanted - free) // places)))
+    return max(1, round(whole * -(-wanted // places)))

@@ -1,6 +1,6 @@
 """What the services need of the world: a store, a market data provider, an event feed."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,6 +11,7 @@ from domain.errors import RefreshInFlight
 from domain.events import Event, Logged, Position
 from domain.gates import Gate
 from domain.levels import PriceLevel
+from domain.onboarding import JobStatus, OnboardingJob, OnboardingPhase
 from domain.quotes import Quote
 from domain.staleness import AttemptOutcome
 from domain.symbols import Profile, Symbol, SymbolStatus
@@ -100,6 +101,10 @@ class SymbolStore(Protocol):
 
     async def page(self, query: SymbolQuery, first: int, after: str | None) -> SymbolPage: ...
 
+    async def statuses(self, tickers: Sequence[str]) -> Mapping[str, SymbolStatus]:
+        """Of those of the tickers that are known."""
+        ...
+
     async def tracked(self, tickers: Iterable[str]) -> set[str]:
         """Those of the tickers that are tracked and not retired."""
         ...
@@ -179,6 +184,76 @@ class ProviderGates(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job taken up, and the token under which its worker may write."""
+
+    job: OnboardingJob
+    token: int
+
+
+class JobStore(Protocol):
+    """The onboarding queue. Its leases and waits run on the database's own time, never on the market clock.
+
+    Jobs that are read come without an estimate; the pending ones with their position."""
+
+    async def lock_queue(self) -> None:
+        """Nobody else can queue, take up or cancel a job until the transaction ends; the first lock of its transaction."""
+        ...
+
+    async def add(self, jobs: Sequence[OnboardingJob]) -> None:
+        """With the queue locked: at its end, in their order. Of tickers that have no active job."""
+        ...
+
+    async def claim(self, places: int, now: datetime) -> Claim | None:
+        """With the queue locked: the job that is up next, if one of so many places is free, or one whose worker died."""
+        ...
+
+    async def hold(self, job_id: str, token: int) -> bool:
+        """Prolongs the lease, and keeps the job locked until the transaction ends. False when it is no longer the token's: its
+        worker may write nothing more."""
+        ...
+
+    async def save(self, job: OnboardingJob, due_in_seconds: float = 0) -> None:
+        """Of a job that is locked, by `hold` or by the queue's lock. One that is not PROCESSING loses its lease; one that is
+        PENDING is not taken up before so many seconds have passed."""
+        ...
+
+    async def get(self, job_id: str) -> OnboardingJob | None: ...
+
+    async def newest(self, tickers: Sequence[str]) -> Mapping[str, OnboardingJob]:
+        """The newest job of each ticker that ever had one."""
+        ...
+
+    async def listed(self, statuses: Collection[JobStatus], first: int) -> list[OnboardingJob]:
+        """Those that are active in the order of the queue, then the ended ones, newest first."""
+        ...
+
+    async def depth(self) -> int:
+        """How many are active."""
+        ...
+
+    async def wait_for_place(self, portfolio_id: str, tickers: Sequence[str], requested_by: str | None) -> None:
+        """With the queue locked: tickers of a portfolio for which there is no place yet, in their order."""
+        ...
+
+    async def waiting(self, tickers: Sequence[str] | None = None) -> list[tuple[str, str | None]]:
+        """The tickers that wait for a place, of all or of those given, each once, first come first, with who asked for it."""
+        ...
+
+    async def stop_waiting(self, tickers: Sequence[str], portfolio_id: str | None = None) -> None:
+        """They wait no longer: for no portfolio, or for the one given."""
+        ...
+
+    async def measured(self) -> Mapping[OnboardingPhase, float]:
+        """What each phase took of late, in seconds; empty until all have been measured."""
+        ...
+
+    async def prune(self, keep_days: int) -> int:
+        """Forgets the jobs that ended more than so many real days ago; returns how many."""
+        ...
+
+
 class EventLog(Protocol):
     async def append(self, *events: Event) -> None:
         """The last writes of their transaction: from here to the commit no other transaction can append."""
@@ -197,8 +272,9 @@ class EventLog(Protocol):
 
 
 class UnitOfWork(Protocol):
-    """One transaction. Locks are taken in this order, so that no two transactions wait for each other: lease, symbol, its
-    bars and levels, event log. A gate is locked by a transaction that locks nothing else."""
+    """One transaction. Locks are taken in this order, so that no two transactions wait for each other: queue, job, refresh lease,
+    symbols by ticker, their bars and levels, portfolios by id, event log. A gate is locked by a transaction that locks nothing
+    else."""
 
     @property
     def symbols(self) -> SymbolStore: ...
@@ -208,6 +284,8 @@ class UnitOfWork(Protocol):
     def leases(self) -> RefreshLeases: ...
     @property
     def gates(self) -> ProviderGates: ...
+    @property
+    def jobs(self) -> JobStore: ...
     @property
     def events(self) -> EventLog: ...
 

@@ -52,6 +52,10 @@ class SqlSymbolStore:
         found = [symbol_of(row) for row in rows]
         return SymbolPage(found[:first], len(found) > first, log.total, Position(log.log_id, log.last_number))
 
+    async def statuses(self, tickers: Sequence[str]) -> Mapping[str, SymbolStatus]:
+        rows = await self._connection.execute(select(symbols.c.ticker, symbols.c.status).where(symbols.c.ticker.in_(tickers)))
+        return {row.ticker: row.status for row in rows}
+
     async def tracked(self, tickers: Iterable[str]) -> set[str]:
         statement = select(symbols.c.ticker).where(
             symbols.c.ticker.in_(list(tickers)), symbols.c.status != SymbolStatus.RETIRED

@@ -1,0 +1,104 @@
+"""The onboarding queue: who may enter, over all processes, and who waits outside. Every method works in its caller's
+transaction, with the queue locked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from domain.clock import Clock
+from domain.errors import QueueFull
+from domain.events import OnboardingAdvanced
+from domain.onboarding import OnboardingJob, estimate, seconds_until_free
+from domain.ports import UnitOfWork
+from domain.symbols import SymbolStatus
+
+READY = (SymbolStatus.ACTIVE, SymbolStatus.SUSPECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What became of the tickers: `jobs` in the order asked for, the `new` ones among them; `ready` need none."""
+
+    jobs: list[OnboardingJob]
+    new: list[OnboardingJob]
+    ready: list[str]
+
+
+class OnboardingQueue:
+    """`depth` jobs pending and under way, `places` of them under way."""
+
+    def __init__(self, clock: Clock, depth: int, places: int) -> None:
+        self._clock = clock
+        self.depth = depth
+        self.places = places
+
+    async def enter(self, unit: UnitOfWork, tickers: Sequence[str], requested_by: str | None) -> Entered:
+        """All of the tickers or none: raises QueueFull when there are fewer places than tickers that need a job."""
+        statuses = await unit.symbols.statuses(tickers)
+        ready = [ticker for ticker in tickers if statuses.get(ticker) in READY]
+        return await self.enter_again(unit, [ticker for ticker in tickers if ticker not in ready], requested_by, ready)
+
+    async def enter_again(
+        self, unit: UnitOfWork, tickers: Sequence[str], requested_by: str | None, ready: Sequence[str] = ()
+    ) -> Entered:
+        """As enter, also for tickers whose symbols are ready."""
+        known = await self._active(unit, tickers)
+        wanted = [ticker for ticker in tickers if ticker not in known]
+        free = await self._free(unit)
+        if len(wanted) > free:
+            wait = seconds_until_free(len(wanted) - free, await unit.jobs.measured(), self.places)
+            raise QueueFull(await unit.jobs.depth(), self.depth, len(wanted), wait)
+        new = await self._add(unit, [self._job(ticker, requested_by) for ticker in wanted])
+        jobs = {**known, **{job.ticker: job for job in new}}
+        return Entered([jobs[ticker] for ticker in tickers], new, list(ready))
+
+    async def enter_for(
+        self, unit: UnitOfWork, portfolio_id: str, tickers: Sequence[str], requested_by: str | None
+    ) -> list[OnboardingJob]:
+        """Never refuses: the tickers that need a job and find no place wait, and enter as places free. The new jobs."""
+        statuses = await unit.symbols.statuses(tickers)
+        known = await self._active(unit, tickers)
+        wanted = [ticker for ticker in tickers if statuses.get(ticker) not in READY and ticker not in known]
+        free = await self._free(unit)
+        await unit.jobs.wait_for_place(portfolio_id, wanted[free:], requested_by)
+        return await self._add(unit, [self._job(ticker, requested_by) for ticker in wanted[:free]])
+
+    async def let_in(self, unit: UnitOfWork) -> list[OnboardingJob]:
+        """Those that wait and find a place now, first come first: the new jobs. One whose symbol has become ready by other
+        means gets a job that has ended, so that whoever follows it learns of it."""
+        waiting = dict(await unit.jobs.waiting())
+        if not waiting:
+            return []
+        known = await self._active(unit, list(waiting))
+        statuses = await unit.symbols.statuses(list(waiting))
+        ready = [ticker for ticker in waiting if statuses.get(ticker) in READY]
+        wanted = [ticker for ticker in waiting if ticker not in known and ticker not in ready]
+        entering = wanted[: max(0, self.depth - await unit.jobs.depth())]
+        await unit.jobs.stop_waiting([*known, *ready, *entering])
+        ended = [self._job(ticker, waiting[ticker]).completed(self._clock.now()) for ticker in ready]
+        return await self._add(unit, ended + [self._job(ticker, waiting[ticker]) for ticker in entering])
+
+    async def _free(self, unit: UnitOfWork) -> int:
+        """Places that nobody has, and nobody waits for."""
+        return max(0, self.depth - await unit.jobs.depth() - len(await unit.jobs.waiting()))
+
+    async def _active(self, unit: UnitOfWork, tickers: Sequence[str]) -> dict[str, OnboardingJob]:
+        newest = await unit.jobs.newest(tickers)
+        return {ticker: job for ticker, job in newest.items() if job.is_active}
+
+    async def _add(self, unit: UnitOfWork, jobs: Sequence[OnboardingJob]) -> list[OnboardingJob]:
+        await unit.jobs.add(jobs)
+        added = await unit.jobs.newest([job.ticker for job in jobs])
+        return await self.estimated(unit, [added[job.ticker] for job in jobs])
+
+    async def estimated(self, unit: UnitOfWork, jobs: Sequence[OnboardingJob]) -> list[OnboardingJob]:
+        """With what they will take, by what the phases took of late."""
+        measured = await unit.jobs.measured() if any(job.is_active for job in jobs) else {}
+        return [replace(job, estimated_seconds=estimate(job, measured, self.places)) for job in jobs]
+
+    def _job(self, ticker: str, requested_by: str | None) -> OnboardingJob:
+        return OnboardingJob(uuid4().hex, ticker, self._clock.now(), requested_by)
+
+    def steps(self, jobs: Sequence[OnboardingJob]) -> list[OnboardingAdvanced]:
+        """The events that say where these jobs are."""
+        return [OnboardingAdvanced(job, self._clock.now()) for job in jobs]
