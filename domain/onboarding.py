@@ -60,7 +60,8 @@ PENDING_SECONDS, PROCESSING_SECONDS = 60, 30
 @dataclass(frozen=True, slots=True)
 class OnboardingJob:
     """Times are market time. `previous_status` is what the symbol was before, None when it was not known; `prices_at` is when
-    its prices were fetched; `position` is its place among the pending, from 1, and None when it is not."""
+    its prices were fetched; `shortfall` says which betas are missing, and why; `position` is its place among the pending, from
+    1, and None when it is not."""
 
     id: str
     ticker: str
@@ -75,6 +76,7 @@ class OnboardingJob:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     error: str | None = None
+    shortfall: str | None = None
     position: int | None = None
     estimated_seconds: int | None = None
 

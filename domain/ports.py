@@ -9,6 +9,7 @@ from typing import Protocol
 from domain.bars import Bar, CorporateAction, History, Interval
 from domain.errors import RefreshInFlight
 from domain.events import Event, Logged, Position
+from domain.factors import Exposure
 from domain.gates import Gate
 from domain.levels import PriceLevel
 from domain.onboarding import JobStatus, OnboardingJob, OnboardingPhase
@@ -184,6 +185,14 @@ class ProviderGates(Protocol):
         ...
 
 
+class ExposureStore(Protocol):
+    async def replace(self, ticker: str, exposures: Sequence[Exposure]) -> None: ...
+
+    async def of(self, tickers: Sequence[str]) -> Mapping[str, list[Exposure]]:
+        """Of those of the tickers that were measured, in the order of the factors."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A job taken up, and the token under which its worker may write."""
@@ -219,7 +228,19 @@ class JobStore(Protocol):
         PENDING is not taken up before so many seconds have passed."""
         ...
 
+    async def give_back(self, job_id: str, token: int) -> None:
+        """Ends the lease at once, so that another worker goes on with the job where it is."""
+        ...
+
+    async def is_up(self, places: int) -> bool:
+        """Whether there may be something to claim, or somebody to let in."""
+        ...
+
     async def get(self, job_id: str) -> OnboardingJob | None: ...
+
+    async def lock(self, ticker: str) -> OnboardingJob | None:
+        """The ticker's active job; nobody else can write it until the transaction ends."""
+        ...
 
     async def newest(self, tickers: Sequence[str]) -> Mapping[str, OnboardingJob]:
         """The newest job of each ticker that ever had one."""
@@ -272,9 +293,9 @@ class EventLog(Protocol):
 
 
 class UnitOfWork(Protocol):
-    """One transaction. Locks are taken in this order, so that no two transactions wait for each other: queue, job, refresh lease,
-    symbols by ticker, their bars and levels, portfolios by id, event log. A gate is locked by a transaction that locks nothing
-    else."""
+    """One transaction. Locks are taken in this order, so that no two transactions wait for each other: queue, job, refresh
+    lease, symbols by ticker, their bars and levels, portfolios by id, event log. A gate is locked by a transaction that locks
+    nothing else."""
 
     @property
     def symbols(self) -> SymbolStore: ...
@@ -284,6 +305,8 @@ class UnitOfWork(Protocol):
     def leases(self) -> RefreshLeases: ...
     @property
     def gates(self) -> ProviderGates: ...
+    @property
+    def exposures(self) -> ExposureStore: ...
     @property
     def jobs(self) -> JobStore: ...
     @property

@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import Enum
 
 from domain.errors import SymbolNotFound, VersionConflict
+from domain.findings import Findings
 from domain.levels import Direction
 from domain.staleness import AttemptOutcome
 from domain.tickers import AssetClass
@@ -56,7 +57,13 @@ class Symbol:
     last_outcome: AttemptOutcome | None = None
 
     @classmethod
-    def tracked(cls, profile: Profile, asset_class: AssetClass | None, name: str | None) -> "Symbol":
+    def tracked(
+        cls,
+        profile: Profile,
+        asset_class: AssetClass | None,
+        name: str | None,
+        status: SymbolStatus = SymbolStatus.ACTIVE,
+    ) -> "Symbol":
         """A new symbol at version 1; the caller's class and name win over the provider's."""
         return cls(
             ticker=profile.ticker,
@@ -64,6 +71,7 @@ class Symbol:
             asset_class=asset_class or profile.asset_class,
             exchange=profile.exchange,
             currency=profile.currency,
+            status=status,
         )
 
     @property
@@ -76,13 +84,14 @@ class Symbol:
             raise VersionConflict(self.ticker, version, self.version)
 
     def added_again(self, version: int | None, asset_class: AssetClass | None, name: str | None) -> "Symbol":
-        """The symbol after being added once more: revived, changed in class or name, or, asked for nothing new, itself.
+        """The symbol after being added once more: to be onboarded again, changed in class or name, or, asked for nothing new,
+        itself.
 
         A change needs a version: raises VersionConflict without one."""
         self.expect(version)
         wanted = replace(
             self,
-            status=SymbolStatus.ACTIVE if self.is_retired else self.status,
+            status=SymbolStatus.ONBOARDING if self.is_retired else self.status,
             asset_class=asset_class or self.asset_class,
             name=name if name is not None else self.name,
         )
@@ -105,17 +114,33 @@ class Symbol:
             raise SymbolNotFound(self.ticker, "is retired")
         self.expect(version)
 
-    def refreshed(
-        self, *, at: datetime, as_of: datetime, last_price: Decimal | None, level_count: int, direction: Direction
-    ) -> "Symbol":
+    def onboarding(self) -> "Symbol":
+        return replace(self, status=SymbolStatus.ONBOARDING, version=self.version + 1)
+
+    def joined(self, found: Findings) -> "Symbol":
+        """With what its bars say: no refresh, and no new version."""
+        return replace(
+            self,
+            as_of=found.as_of,
+            last_price=found.last_price,
+            level_count=len(found.levels),
+            direction=found.direction,
+        )
+
+    def onboarded(self, prices_at: datetime) -> "Symbol":
+        return replace(self.refreshed_at(prices_at), status=SymbolStatus.ACTIVE)
+
+    def left_onboarding(self, status: SymbolStatus) -> "Symbol":
+        return replace(self, status=status, version=self.version + 1)
+
+    def refreshed(self, at: datetime, found: Findings) -> "Symbol":
+        return self.joined(found).refreshed_at(at)
+
+    def refreshed_at(self, at: datetime) -> "Symbol":
         return replace(
             self,
             version=self.version + 1,
             last_updated=at,
-            as_of=as_of,
-            last_price=last_price,
-            level_count=level_count,
-            direction=direction,
             last_attempt_at=at,
             last_outcome=AttemptOutcome.SUCCEEDED,
         )

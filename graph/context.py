@@ -11,8 +11,11 @@ from strawberry.types import Info as StrawberryInfo
 
 from domain.clock import Clock
 from domain.errors import RefreshInFlight
+from domain.factors import Exposure, Factor
 from domain.levels import PriceLevel
 from domain.ports import BarPage, BarQuery, EventFeed
+from domain.services.measuring import Measuring
+from domain.services.onboarding import Onboarding
 from domain.services.providers import Providers
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
@@ -30,6 +33,8 @@ class About:
 class Services:
     symbols: Symbols
     refreshing: Refreshing
+    onboarding: Onboarding
+    measuring: Measuring
     providers: Providers
     feed: EventFeed
     clock: Clock
@@ -39,8 +44,9 @@ class Services:
 class Reading:
     """One `now`, and one query a kind of thing for all the symbols that are read at it."""
 
-    def __init__(self, symbols: Symbols, now: datetime) -> None:
-        self.symbols = symbols
+    def __init__(self, services: Services, now: datetime) -> None:
+        self._services = services
+        self.symbols = services.symbols
         self.now = now
 
     @cached_property
@@ -55,9 +61,17 @@ class Reading:
     def bars(self) -> DataLoader[tuple[str, BarQuery], BarPage]:
         return DataLoader(load_fn=self._bars)
 
+    @cached_property
+    def exposures(self) -> DataLoader[str, list[Exposure]]:
+        return DataLoader(load_fn=self._exposures)
+
     async def _levels(self, tickers: list[str]) -> list[list[PriceLevel]]:
         found = await self.symbols.levels(tickers)
         return [found.get(ticker, []) for ticker in tickers]
+
+    async def _exposures(self, tickers: list[str]) -> list[list[Exposure]]:
+        found = await self._services.measuring.exposures(tickers)
+        return [found.get(ticker) or [Exposure.unavailable(factor) for factor in Factor] for ticker in tickers]
 
     async def _refreshes(self, tickers: list[str]) -> list[RefreshInFlight | None]:
         found = await self.symbols.refreshes(tickers)
@@ -84,7 +98,7 @@ class Context:
         return self.read_now()
 
     def read_now(self) -> Reading:
-        return Reading(self.services.symbols, self.services.clock.now())
+        return Reading(self.services, self.services.clock.now())
 
 
 Info = StrawberryInfo[Context, None]

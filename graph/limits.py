@@ -29,6 +29,8 @@ from graphql import (
 )
 
 SIZES = ("first", "last")
+COSTLY = ("factorExposures", "stats")
+"""Fields of which each answer takes work, however small it is."""
 UNSIZED = 500
 """How many a field answers that knows `first` and `last` and has a default for neither."""
 
@@ -47,6 +49,7 @@ class Limits:
     introspections: int = 2
     page_size: int = 1_000
     nodes: int = 50_000
+    costly: int = 200
     query_seconds: float = 10
     connection_init_seconds: float = 5
     socket_subscriptions: int = 100
@@ -66,13 +69,15 @@ class LimitExceeded(GraphQLError):
 
 
 class Weight(NamedTuple):
-    """`nodes` is the largest product of page sizes along one path, and `heaviest` that path, to its last page."""
+    """`nodes` is the largest product of page sizes along one path, and `heaviest` that path, to its last page; `costly` is how
+    many of the costly fields are answered, on all paths together."""
 
     depth: int = 0
     aliases: int = 0
     introspections: int = 0
     nodes: int = 1
     heaviest: tuple[str, ...] = ()
+    costly: int = 0
 
 
 def check_operation(
@@ -88,6 +93,8 @@ def check_operation(
         allowed = getattr(limits, limit)
         if asked > allowed:
             raise LimitExceeded(limit, allowed, asked)
+    if weight.costly > limits.costly:
+        raise LimitExceeded("costly", limits.costly, weight.costly, f" of {' and '.join(COSTLY)}")
     if weight.nodes > limits.nodes:
         raise LimitExceeded("nodes", limits.nodes, weight.nodes, f" by {'.'.join(weight.heaviest)}")
 
@@ -132,6 +139,7 @@ class _Scales:
             sum(weight.introspections for weight in weights),
             heaviest.nodes,
             heaviest.heaviest,
+            sum(weight.costly for weight in weights),
         )
 
     def _each(self, selections: SelectionSetNode, parent: GraphQLNamedType | None) -> Iterator[Weight]:
@@ -162,12 +170,14 @@ class _Scales:
         size = self._size(node, field) if field is not None else None
         kind = get_named_type(field.type) if field is not None else None
         inner = self._selections(node.selection_set, kind) if node.selection_set is not None else Weight()
+        times = size if size is not None else 1
         return Weight(
             inner.depth + 1,
             inner.aliases + alias,
             inner.introspections,
-            inner.nodes * (size if size is not None else 1),
+            inner.nodes * times,
             (name, *inner.heaviest) if size is not None or inner.heaviest else (),
+            (inner.costly + (name in COSTLY)) * times,
         )
 
     def _size(self, node: FieldNode, field: GraphQLField) -> int | None:

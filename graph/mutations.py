@@ -8,6 +8,7 @@ from domain import errors
 from domain.services.refreshing import Refreshed
 from domain.tickers import normalise
 from graph.context import Context, Info
+from graph.mutations_onboarding import OnboardingMutations
 from graph.problems import (
     AlreadyRefreshing,
     InvalidTicker,
@@ -90,21 +91,24 @@ RefreshSymbolResult = Annotated[
 
 
 @strawberry.type
-class Mutation:
+class Mutation(OnboardingMutations):
     @strawberry.mutation(
         description=(
-            "Track a symbol; its history arrives with its first refresh. RETIRED: revives it. ACTIVE: answers SymbolAdded with "
+            "Track a symbol; its history arrives by onboarding. RETIRED: revives it. ACTIVE: answers SymbolAdded with "
             "job null, nothing changed. An expectedVersion given and wrong is VersionConflict, also when nothing would change."
         )
     )
     async def add_symbol(self, info: Info, input: AddSymbolInput) -> AddSymbolResult:
-        symbol = await info.context.services.symbols.add(
+        added = await info.context.services.symbols.add(
             normalise(input.ticker),
             optional(input.asset_class),
             _name(optional(input.name)),
             optional(input.expected_version),
         )
-        return SymbolAdded(symbol=Symbol.from_domain(symbol, info.context.read_now()), job=None)
+        return SymbolAdded(
+            symbol=Symbol.from_domain(added.symbol, info.context.read_now()),
+            job=OnboardingJob.from_domain(added.job) if added.job is not None else None,
+        )
 
     @strawberry.mutation(
         description=(

@@ -7,6 +7,8 @@ import strawberry
 from strawberry.types.field import StrawberryField
 
 from domain import errors
+from graph.types.node import global_id
+from graph.types.onboarding import OnboardingJob
 from graph.types.symbol import RefreshJob
 
 
@@ -58,6 +60,26 @@ class QueueFull(Problem):
     retry_after_seconds: int
 
 
+@strawberry.type
+class InvalidTickers(Problem):
+    tickers: list[str]
+
+
+@strawberry.type
+class JobNotFound(Problem):
+    job_id: strawberry.ID
+
+
+@strawberry.type
+class JobNotRetryable(Problem):
+    job: OnboardingJob
+
+
+@strawberry.type
+class JobNotCancellable(Problem):
+    job: OnboardingJob
+
+
 class _Answer:
     """Turns one kind of refusal into its union member (Strawberry's ExceptionHandler protocol)."""
 
@@ -85,4 +107,13 @@ ANSWERS = (
         ProviderUnavailable,
         lambda e: {"provider": e.provider, "retry_after_seconds": e.retry_after_seconds},
     ),
+    _Answer(
+        errors.QueueFull,
+        QueueFull,
+        lambda e: {"depth": e.depth, "max_depth": e.max_depth, "retry_after_seconds": e.retry_after_seconds},
+    ),
+    _Answer(errors.InvalidTickers, InvalidTickers, lambda e: {"tickers": e.tickers}),
+    _Answer(errors.JobNotFound, JobNotFound, lambda e: {"job_id": global_id("OnboardingJob", e.job_id)}),
+    _Answer(errors.JobNotRetryable, JobNotRetryable, lambda e: {"job": OnboardingJob.from_domain(e.job)}),
+    _Answer(errors.JobNotCancellable, JobNotCancellable, lambda e: {"job": OnboardingJob.from_domain(e.job)}),
 )

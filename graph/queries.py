@@ -13,6 +13,7 @@ from graph.paging import read_cursor
 from graph.scalars import given, optional
 from graph.types.enums import AssetClass, SymbolStatus
 from graph.types.node import Node, read_global_id
+from graph.types.onboarding import OnboardingJob, OnboardingQueue, SymbolReadiness
 from graph.types.provider import Provider
 from graph.types.symbol import Symbol, SymbolConnection, SymbolMatch
 
@@ -81,6 +82,19 @@ class Query:
         return [SymbolMatch.from_domain(profile, is_tracked) for profile, is_tracked in found]
 
     @strawberry.field
+    async def symbol_readiness(self, info: Info, ticker: str) -> SymbolReadiness:
+        return SymbolReadiness.from_domain(await info.context.services.onboarding.readiness(_spelled(ticker)))
+
+    @strawberry.field
+    async def onboarding(self, info: Info) -> OnboardingQueue:
+        return await OnboardingQueue.read(info.context.services.onboarding)
+
+    @strawberry.field(description="Null for an id that names no job; ended ones are kept for 30 days.")
+    async def onboarding_job(self, info: Info, id: strawberry.ID) -> OnboardingJob | None:
+        kind, key = read_global_id(id) or ("", "")
+        return await _job(info, key) if kind == "OnboardingJob" else None
+
+    @strawberry.field
     async def service(self, info: Info) -> Service:
         about, reading = info.context.services.about, info.context.reading
         return Service(
@@ -94,6 +108,8 @@ class Query:
     @strawberry.field(description="Null for an id that names nothing.")
     async def node(self, info: Info, id: strawberry.ID) -> Node | None:
         kind, key = read_global_id(id) or ("", "")
+        if kind == "OnboardingJob":
+            return await _job(info, key)
         return await _symbol(info.context.reading, key) if kind == "Symbol" else None
 
 
@@ -103,3 +119,16 @@ async def _symbol(reading: Reading, text: str) -> Symbol | None:
     except InvalidTicker:
         return None
     return Symbol.from_domain(found, reading) if found is not None else None
+
+
+async def _job(info: Info, key: str) -> OnboardingJob | None:
+    found = await info.context.services.onboarding.job(key)
+    return OnboardingJob.from_domain(found) if found is not None else None
+
+
+def _spelled(text: str) -> str:
+    """The ticker that the text spells; what spells none is answered as it was given."""
+    try:
+        return normalise(text)
+    except InvalidTicker:
+        return text

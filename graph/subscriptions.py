@@ -7,11 +7,12 @@ from typing import Any
 
 import strawberry
 
-from domain.events import LoggedChange, Position
+from domain.events import LoggedChange, LoggedStep, Position
 from domain.tickers import normalise
 from graph.context import Info, Reading
 from graph.scalars import optional
 from graph.types.enums import SymbolChangeKind
+from graph.types.onboarding import OnboardingJob
 from graph.types.symbol import Symbol
 
 UNSET: Any = strawberry.UNSET
@@ -36,8 +37,36 @@ class SymbolChange:
         )
 
 
+@strawberry.type(description="job is as of the event.")
+class OnboardingProgress:
+    cursor: Position
+    at: datetime
+    job: OnboardingJob
+
+    @classmethod
+    def from_domain(cls, step: LoggedStep) -> "OnboardingProgress":
+        return cls(cursor=step.position, at=step.event.occurred_at, job=OnboardingJob.from_domain(step.event.job))
+
+
 @strawberry.type
 class Subscription:
+    @strawberry.subscription(
+        description=(
+            "Of these tickers, of this portfolio's, or of all: first the newest job of each ticker as it stands, finished ones "
+            "too (of all: the active ones), then every step; a ticker waiting for a place counts as followed. Ends by itself "
+            "when every job it follows has ended, unless it follows all. Cut off within the first ones, start over. With "
+            "`after`, as symbolChanged."
+        )
+    )
+    async def onboarding_progress(
+        self, info: Info, tickers: list[str] | None = UNSET, after: Position | None = UNSET
+    ) -> AsyncGenerator[OnboardingProgress, None]:
+        asked = optional(tickers)
+        wanted = list(dict.fromkeys(map(normalise, asked))) if asked is not None else None
+        async with aclosing(info.context.services.onboarding.follow(wanted, optional(after))) as steps:
+            async for step in steps:
+                yield OnboardingProgress.from_domain(step)
+
     @strawberry.subscription(
         description=(
             "Changes from now on: read `symbols { cursor }` first and pass it to miss nothing. With `after`: every event later "

@@ -5,7 +5,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -54,15 +54,18 @@ class SqlJobStore:
     async def _number(self, count: int) -> int:
         """The last of so many new numbers."""
         numbered = update(queue).values(last_number=queue.c.last_number + count).returning(queue.c.last_number)
-        return (await self._connection.execute(numbered)).scalar_one()
+        last: int = (await self._connection.execute(numbered)).scalar_one()
+        return last
 
     async def claim(self, places: int, now: datetime) -> Claim | None:
-        under_way = select(func.count()).select_from(jobs).where(_is_processing).scalar_subquery()
-        is_up = and_(_is_pending, jobs.c.due_at <= real_time(), under_way < places)
         # A job whose worker died has its place already, and goes first.
         found = (
             await self._connection.execute(
-                select(jobs).where(or_(_is_lapsed, is_up)).order_by(_is_pending, jobs.c.number).limit(1).with_for_update()
+                select(jobs)
+                .where(or_(_is_lapsed, _is_due(places)))
+                .order_by(_is_pending, jobs.c.number)
+                .limit(1)
+                .with_for_update()
             )
         ).one_or_none()
         if found is None:
@@ -83,6 +86,20 @@ class SqlJobStore:
         )
         return held.rowcount == 1
 
+    async def give_back(self, job_id: str, token: int) -> None:
+        # Its next worker counts a lapse, which this is none.
+        await self._connection.execute(
+            update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.token == token, _is_processing)
+            .values(lease_expires_at=real_time(), lapses=jobs.c.lapses - 1)
+        )
+
+    async def is_up(self, places: int) -> bool:
+        is_up = or_(_is_lapsed, _is_due(places))
+        someone = select(jobs.c.id).where(is_up).exists()
+        waits = select(waiting.c.ticker).exists()
+        return bool((await self._connection.execute(select(or_(someone, waits)))).scalar_one())
+
     async def save(self, job: OnboardingJob, due_in_seconds: float = 0) -> None:
         before = (await self._connection.execute(_measurable(job))).one()
         changed: dict[str, Any] = _values(job)
@@ -100,6 +117,11 @@ class SqlJobStore:
 
     async def get(self, job_id: str) -> OnboardingJob | None:
         row = (await self._connection.execute(_placed().where(jobs.c.id == job_id))).one_or_none()
+        return _job(row) if row is not None else None
+
+    async def lock(self, ticker: str) -> OnboardingJob | None:
+        statement = select(jobs).where(jobs.c.ticker == ticker, _is_active).with_for_update()
+        row = (await self._connection.execute(statement)).one_or_none()
         return _job(row) if row is not None else None
 
     async def newest(self, tickers: Sequence[str]) -> Mapping[str, OnboardingJob]:
@@ -158,6 +180,12 @@ class SqlJobStore:
     async def prune(self, keep_days: int) -> int:
         ended = delete(jobs).where(~_is_active, jobs.c.ended_at < real_time(-keep_days * 86_400))
         return (await self._connection.execute(ended)).rowcount
+
+
+def _is_due(places: int) -> ColumnElement[bool]:
+    others = jobs.alias()
+    under_way = select(func.count()).select_from(others).where(others.c.status == JobStatus.PROCESSING).scalar_subquery()
+    return and_(_is_pending, jobs.c.due_at <= real_time(), under_way < places)
 
 
 def _placed() -> Select[Any]:

@@ -9,6 +9,7 @@ from sqlmodel import Field, SQLModel
 
 from domain.bars import ActionKind, Interval
 from domain.errors import Trouble
+from domain.factors import ExposureQuality, Factor
 from domain.levels import Direction, LevelKind
 from domain.onboarding import JobStatus, OnboardingPhase
 from domain.staleness import AttemptOutcome
@@ -173,6 +174,21 @@ class EventRow(SQLModel, table=True):
     job: str | None
 
 
+class ExposureRow(SQLModel, table=True):
+    """A symbol's beta to a factor, as measured last."""
+
+    __tablename__ = "factor_exposures"
+
+    ticker: str = _ticker(key=True)
+    factor: Factor = Field(sa_column=Column("factor", Named(Factor), primary_key=True))
+    beta: float | None
+    r_squared: float | None
+    observations: int
+    window_days: int
+    quality: ExposureQuality = Field(sa_column=Column("quality", Named(ExposureQuality), nullable=False))
+    as_of: date | None
+
+
 class QueueRow(SQLModel, table=True):
     """The one row that whoever queues, takes up or cancels a job holds until its commit: depth and places are counted under it,
     and jobs are numbered."""
@@ -213,6 +229,7 @@ class JobRow(SQLModel, table=True):
     requested_by: str | None
     previous_status: SymbolStatus | None = Field(sa_column=Column("previous_status", Named(SymbolStatus), nullable=True))
     error: str | None
+    shortfall: str | None
     queued_at: datetime = _instant()
     prices_at: datetime | None = _instant(nullable=True)
     started_at: datetime | None = _instant(nullable=True)
@@ -267,6 +284,7 @@ refresh_leases = _table(LeaseRow)
 provider_gates = _table(GateRow)
 event_log = _table(EventLogRow)
 events = _table(EventRow)
+factor_exposures = _table(ExposureRow)
 onboarding_queue = _table(QueueRow)
 onboarding_jobs = _table(JobRow)
 onboarding_waiting = _table(WaitingRow)

@@ -10,6 +10,7 @@ from domain.errors import ChangeInDoubt, StoreUnavailable
 from persistence.bar_store import SqlBarStore
 from persistence.engine import UNCHANGED, Engine
 from persistence.event_log import Appended, SqlEventLog
+from persistence.exposure_store import SqlExposureStore
 from persistence.job_store import SqlJobStore
 from persistence.provider_gates import SqlProviderGates
 from persistence.refresh_leases import SqlRefreshLeases
@@ -25,6 +26,7 @@ class SqlUnitOfWork:
         self.symbols = SqlSymbolStore(connection)
         self.bars = SqlBarStore(connection)
         self.leases = SqlRefreshLeases(connection)
+        self.exposures = SqlExposureStore(connection)
         self.jobs = SqlJobStore(connection)
         self.gates = SqlProviderGates(connection)
         self.events = SqlEventLog(connection, clock_generation)

@@ -13,7 +13,12 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 
+from domain.factors import FACTOR_ETFS, FactorModel
+from domain.services.measuring import Measuring
+from domain.services.onboarding import Onboarding
+from domain.services.pipeline import Pipeline
 from domain.services.providers import Providers
+from domain.services.queueing import OnboardingQueue
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from graph.context import About, Services
@@ -131,14 +136,23 @@ def provider() -> StubProvider:
 def services(database: SqlDatabase, provider: StubProvider, clock: ManualClock) -> Services:
     feed = SqlEventFeed(database)
     database.on_append = feed.poke
+    queue = OnboardingQueue(clock, depth=50, places=3)
+    refreshing = Refreshing(database, provider, clock)
     return Services(
-        symbols=Symbols(database, provider, clock, timedelta(hours=48)),
-        refreshing=Refreshing(database, provider, clock),
+        symbols=Symbols(database, provider, queue, clock, timedelta(hours=48)),
+        refreshing=refreshing,
+        onboarding=Onboarding(database, feed, queue, clock),
+        measuring=Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock, timedelta(hours=48)),
         providers=Providers(database, [provider]),
         feed=feed,
         clock=clock,
         about=About("0.0.0", database.kind),
     )
+
+
+@pytest.fixture
+def pipeline(database: SqlDatabase, provider: StubProvider, clock: ManualClock, services: Services) -> Pipeline:
+    return Pipeline(database, provider, services.onboarding.queue, services.measuring, clock)
 
 
 @pytest.fixture

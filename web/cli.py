@@ -65,7 +65,9 @@ def _fail(sentence: str, code: int) -> None:
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    works: Annotated[bool, typer.Option("--workers/--no-workers", help="Work the onboarding queue too.")] = True,
+) -> None:
     """Serve GraphQL at /graphql until stopped."""
     from web.container import open_container
     from web.serving import serve as serve_container
@@ -74,7 +76,27 @@ def serve() -> None:
 
     async def work() -> None:
         async with open_container(settings) as container:
-            await serve_container(container, lambda address: out.print(f"Freshtape is at {address}/graphql", markup=False))
+            await serve_container(
+                container, lambda address: out.print(f"Freshtape is at {address}/graphql", markup=False), works=works
+            )
+
+    _run(work())
+
+
+@app.command()
+def worker() -> None:
+    """Work the onboarding queue of a PostgreSQL database until stopped, beside the services that serve it."""
+    from web.container import open_container
+    from web.serving import work as work_queue
+
+    settings = _settings()
+
+    async def work() -> None:
+        async with open_container(settings) as container:
+            places = container.settings.onboarding_max_concurrent
+            await work_queue(
+                container, lambda: out.print(f"Working the onboarding queue, {places} at a time over all processes.")
+            )
 
     _run(work())
 
@@ -220,8 +242,9 @@ def add(
             async def one(ticker: str) -> str:
                 known = await services.symbols.get(ticker)
                 version = known.version if known is not None else None
-                symbol = await services.symbols.add(ticker, chosen, None, version)
-                return f"{symbol.ticker} is tracked: {symbol.name or 'no name'}, {symbol.asset_class.name}."
+                added = await services.symbols.add(ticker, chosen, None, version)
+                symbol, comes = added.symbol, "; its history is queued" if added.job is not None else ""
+                return f"{symbol.ticker} is tracked: {symbol.name or 'no name'}, {symbol.asset_class.name}{comes}."
 
             return await _each(tickers, one)
 

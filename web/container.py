@@ -10,9 +10,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from domain.clock import Clock
 from domain.errors import StoreUnavailable
+from domain.factors import FACTOR_ETFS, FactorModel
 from domain.ports import MarketDataProvider
+from domain.services.measuring import Measuring
+from domain.services.onboarding import Onboarding
+from domain.services.pipeline import Pipeline
 from domain.services.providers import Providers
+from domain.services.queueing import OnboardingQueue
 from domain.services.symbols import Symbols
+from domain.services.working import Worker
 from graph.context import About, Services
 from persistence.answering import root
 from persistence.engine import Engine
@@ -52,6 +58,7 @@ class Container:
     feed: SqlEventFeed
     services: Services
     metrics: Metrics
+    pipeline: Pipeline
     clock_generation: int
 
 
@@ -112,15 +119,21 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: Marke
     provider = GatedProvider(opened, database, _budget(settings, opened), metrics.provider_call)
     feed = SqlEventFeed(database)
     database.on_append = feed.poke
+    queue = OnboardingQueue(clock.clock, settings.onboarding_max_depth, settings.onboarding_max_concurrent)
+    refreshing = CountedRefreshing(database, provider, clock.clock, metrics.refresh)
+    measuring = Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock.clock, settings.staleness_threshold)
     services = Services(
-        symbols=Symbols(database, provider, clock.clock, settings.staleness_threshold),
-        refreshing=CountedRefreshing(database, provider, clock.clock, metrics.refresh),
+        symbols=Symbols(database, provider, queue, clock.clock, settings.staleness_threshold),
+        refreshing=refreshing,
+        onboarding=Onboarding(database, feed, queue, clock.clock),
+        measuring=measuring,
         providers=Providers(database, [provider]),
         feed=feed,
         clock=clock.clock,
         about=About(version("freshtape"), engine.kind),
     )
-    return Container(settings, engine, database, feed, services, metrics, clock.generation)
+    pipeline = Pipeline(database, provider, queue, measuring, clock.clock)
+    return Container(settings, engine, database, feed, services, metrics, pipeline, clock.generation)
 
 
 def _budget(settings: Settings, provider: MarketDataProvider) -> int | None:
@@ -129,8 +142,10 @@ def _budget(settings: Settings, provider: MarketDataProvider) -> int | None:
 
 
 @asynccontextmanager
-async def running_loops(container: Container, on_clock_replaced: Callable[[], None]) -> AsyncIterator[None]:
-    """The service's background work, supervised, for as long as the block lasts."""
+async def running_loops(
+    container: Container, on_clock_replaced: Callable[[], None], *, works: bool = True
+) -> AsyncIterator[None]:
+    """The service's background work, supervised, for as long as the block lasts; with the queue's, if it `works`."""
 
     async def sweep() -> None:
         await container.services.refreshing.end_lapsed_refreshes()
@@ -138,6 +153,7 @@ async def running_loops(container: Container, on_clock_replaced: Callable[[], No
     async def prune() -> None:
         async with container.database.write() as unit:
             await unit.events.prune(EVENTS_KEPT_DAYS)
+        await container.services.onboarding.forget_old()
 
     async def watch_clock() -> None:
         if await clock_generation(container.engine) != container.clock_generation:
@@ -147,7 +163,11 @@ async def running_loops(container: Container, on_clock_replaced: Callable[[], No
         loops.start("event feed", container.feed.run)
         loops.start("lapsed refreshes", every(SWEEP_SECONDS, sweep))
         loops.start("clock watch", every(CLOCK_WATCH_SECONDS, watch_clock))
-        loops.start("event retention", every(PRUNE_SECONDS, prune))
+        loops.start("retention", every(PRUNE_SECONDS, prune))
+        if works:
+            worker = Worker(container.pipeline, container.feed)
+            loops.start("onboarding", worker.run)
+            loops.start("onboarding news", worker.listen)
         if container.engine.kind == "postgresql":
             loops.start("listener", Listener(container.settings.database_url, container.feed).run)
         yield

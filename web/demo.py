@@ -1,4 +1,4 @@
-"""The demo: a recorded market, tracked and refreshed by the service's own code, in a database of its own."""
+"""The demo: a recorded market, onboarded by the service's own code, in a database of its own."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from providers.sample import listing
-from web.container import open_container
+from web.container import Container, open_container
 from web.settings import BUNDLED_SAMPLE, Settings
 
 DEMO_CLOCK = datetime(2026, 3, 27, 20, 30, tzinfo=UTC)
@@ -30,12 +30,13 @@ def demo_settings(settings: Settings) -> Iterator[Settings]:
                 "providers": ("sample",),
                 "sample_dir": BUNDLED_SAMPLE,
                 "clock": DEMO_CLOCK,
+                "onboarding_max_depth": 50,
             }
         )
 
 
 async def fill(settings: Settings, done: Callable[[str], None]) -> None:
-    """Tracks and refreshes every symbol of the sample market, each at its own time, oldest first."""
+    """Onboards every symbol of the sample market, each at its own time, oldest first."""
     groups: dict[timedelta, list[str]] = {}
     for ticker in listing(settings.sample_dir):
         groups.setdefault(LONG_AGO.get(ticker, timedelta()), []).append(ticker)
@@ -43,6 +44,13 @@ async def fill(settings: Settings, done: Callable[[str], None]) -> None:
         at = settings.model_copy(update={"clock": DEMO_CLOCK - ago})
         async with open_container(at) as container:
             for ticker in groups[ago]:
-                await container.services.symbols.add(ticker, None, None, None)
-                await container.services.refreshing.refresh(ticker, None, "cli")
+                await _onboard(container, ticker)
                 done(ticker)
+
+
+async def _onboard(container: Container, ticker: str) -> None:
+    """Or refresh one that is there already: an earlier symbol's betas needed it."""
+    entered = await container.services.onboarding.onboard([ticker], "demo")
+    await container.pipeline.work_off()
+    if entered.ready:
+        await container.services.refreshing.refresh(ticker, None, "cli")

@@ -42,9 +42,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(work)
 
 
-async def serve(container: Container, announce: Callable[[str], None]) -> None:
-    """Serves until a signal comes. `announce` is told the address once connections are taken. Raises CannotStart, and
-    ClockReplaced when another process has changed the database's clock."""
+async def serve(container: Container, announce: Callable[[str], None], *, works: bool = True) -> None:
+    """Serves until a signal comes, and works the onboarding queue, if it `works`. `announce` is told the address once
+    connections are taken. Raises CannotStart, and ClockReplaced when another process has changed the database's clock."""
     sys.set_int_max_str_digits(MOST_DIGITS)
     listener = listen(container.settings.host, container.settings.port)
     executor = Executor(container.services, container.settings.limits, container.metrics.operation)
@@ -57,9 +57,32 @@ async def serve(container: Container, announce: Callable[[str], None]) -> None:
         server.should_exit = True
 
     _end_quietly_on_signals(server)
-    async with running_loops(container, on_clock_replaced=stop):
+    async with running_loops(container, on_clock_replaced=stop, works=works):
         announce(_address(container.settings.host, listener.getsockname()[1]))
         await server.serve(sockets=[listener])
+    if is_replaced.is_set():
+        raise ClockReplaced
+
+
+async def work(container: Container, announce: Callable[[], None]) -> None:
+    """Works the onboarding queue until a signal comes. Raises CannotStart, and ClockReplaced as serve does."""
+    if container.engine.kind != "postgresql":
+        raise CannotStart(
+            "Workers of their own need PostgreSQL, which they share with the services (FRESHTAPE_DATABASE_URL); on SQLite "
+            "`freshtape serve` works the queue itself."
+        )
+    ended, is_replaced = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+
+    def stop() -> None:
+        is_replaced.set()
+        ended.set()
+
+    async with running_loops(container, on_clock_replaced=stop):
+        announce()
+        await ended.wait()
     if is_replaced.is_set():
         raise ClockReplaced
 

@@ -195,6 +195,20 @@ class Settings(BaseSettings):
         "them at once. A recorded market has no limit.",
         json_schema_extra={"allowed": "a whole number from 1 to 100000"},
     )
+    onboarding_max_depth: int = Field(
+        default=50,
+        ge=1,
+        le=10_000,
+        description="How many onboardings may be pending and under way together, over all processes.",
+        json_schema_extra={"allowed": "a whole number from 1 to 10000"},
+    )
+    onboarding_max_concurrent: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="How many onboardings are under way at a time, over all processes.",
+        json_schema_extra={"allowed": "a whole number from 1 to 100"},
+    )
     sample_dir: Annotated[Path, BeforeValidator(_sample_dir)] = Field(
         default=BUNDLED_SAMPLE,
         description="The recorded market that the provider sample answers from.",
@@ -262,6 +276,9 @@ class Settings(BaseSettings):
     max_query_aliases: int = _limit(Limits.aliases, "The most aliases of a query, fragments counted where they are spread.")
     max_introspections: int = _limit(Limits.introspections, "How often a query may ask for `__schema` or `__type`.", most=100)
     max_page_size: int = _limit(Limits.page_size, "The most that `first` or `last` may ask for.", most=100_000)
+    max_query_costly: int = _limit(
+        Limits.costly, "How often a query may ask for `stats` or `factorExposures`, multiplied by the pages they stand in."
+    )
     max_query_nodes: int = _limit(
         Limits.nodes, "The most that the page sizes of a query may come to, multiplied along one path.", most=10_000_000
     )
@@ -287,6 +304,7 @@ class Settings(BaseSettings):
             introspections=self.max_introspections,
             page_size=self.max_page_size,
             nodes=self.max_query_nodes,
+            costly=self.max_query_costly,
             query_seconds=self.query_seconds,
             connection_init_seconds=self.connection_init_seconds,
             socket_subscriptions=self.max_socket_subscriptions,

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 from domain.clock import Clock
 from domain.errors import QueueFull
-from domain.events import OnboardingAdvanced
-from domain.onboarding import OnboardingJob, estimate, seconds_until_free
+from domain.events import Event, OnboardingAdvanced, SymbolChanged, SymbolChangeKind
+from domain.onboarding import JobStatus, OnboardingJob, estimate, seconds_until_free
 from domain.ports import UnitOfWork
-from domain.symbols import SymbolStatus
+from domain.symbols import Symbol, SymbolStatus
 
 READY = (SymbolStatus.ACTIVE, SymbolStatus.SUSPECT)
 
@@ -32,14 +32,18 @@ class OnboardingQueue:
         self.depth = depth
         self.places = places
 
-    async def enter(self, unit: UnitOfWork, tickers: Sequence[str], requested_by: str | None) -> Entered:
-        """All of the tickers or none: raises QueueFull when there are fewer places than tickers that need a job."""
+    async def enter(
+        self, unit: UnitOfWork, tickers: Sequence[str], requested_by: str | None, previous: SymbolStatus | None = None
+    ) -> Entered:
+        """All of the tickers or none: raises QueueFull when there are fewer places than tickers that need a job. `previous` is
+        what their symbols were, if they are ONBOARDING already."""
         statuses = await unit.symbols.statuses(tickers)
         ready = [ticker for ticker in tickers if statuses.get(ticker) in READY]
-        return await self.enter_again(unit, [ticker for ticker in tickers if ticker not in ready], requested_by, ready)
+        rest = [ticker for ticker in tickers if ticker not in ready]
+        return replace(await self.enter_again(unit, rest, requested_by, previous), ready=ready)
 
     async def enter_again(
-        self, unit: UnitOfWork, tickers: Sequence[str], requested_by: str | None, ready: Sequence[str] = ()
+        self, unit: UnitOfWork, tickers: Sequence[str], requested_by: str | None, previous: SymbolStatus | None = None
     ) -> Entered:
         """As enter, also for tickers whose symbols are ready."""
         known = await self._active(unit, tickers)
@@ -48,9 +52,9 @@ class OnboardingQueue:
         if len(wanted) > free:
             wait = seconds_until_free(len(wanted) - free, await unit.jobs.measured(), self.places)
             raise QueueFull(await unit.jobs.depth(), self.depth, len(wanted), wait)
-        new = await self._add(unit, [self._job(ticker, requested_by) for ticker in wanted])
+        new = await self._add(unit, [self._job(ticker, requested_by, previous) for ticker in wanted])
         jobs = {**known, **{job.ticker: job for job in new}}
-        return Entered([jobs[ticker] for ticker in tickers], new, list(ready))
+        return Entered([jobs[ticker] for ticker in tickers], new, [])
 
     async def enter_for(
         self, unit: UnitOfWork, portfolio_id: str, tickers: Sequence[str], requested_by: str | None
@@ -96,9 +100,33 @@ class OnboardingQueue:
         measured = await unit.jobs.measured() if any(job.is_active for job in jobs) else {}
         return [replace(job, estimated_seconds=estimate(job, measured, self.places)) for job in jobs]
 
-    def _job(self, ticker: str, requested_by: str | None) -> OnboardingJob:
-        return OnboardingJob(uuid4().hex, ticker, self._clock.now(), requested_by)
+    def _job(self, ticker: str, requested_by: str | None, previous: SymbolStatus | None = None) -> OnboardingJob:
+        return OnboardingJob(uuid4().hex, ticker, self._clock.now(), requested_by, previous_status=previous)
 
     def steps(self, jobs: Sequence[OnboardingJob]) -> list[OnboardingAdvanced]:
         """The events that say where these jobs are."""
         return [OnboardingAdvanced(job, self._clock.now()) for job in jobs]
+
+
+async def call_off(unit: UnitOfWork, ticker: str, why: str, clock: Clock) -> tuple[OnboardingJob | None, list[Event]]:
+    """With the queue locked: cancels the active job of a ticker, if there is one, and leaves its symbol alone. The job, and the
+    events to append."""
+    active = await unit.jobs.lock(ticker)
+    if active is None:
+        return None, []
+    now = clock.now()
+    cancelled = active.ended(JobStatus.CANCELLED, now, why)
+    await unit.jobs.save(cancelled)
+    return cancelled, [OnboardingAdvanced(cancelled, now)]
+
+
+async def leave(unit: UnitOfWork, symbol: Symbol | None, job: OnboardingJob, clock: Clock) -> list[Event]:
+    """What becomes of a locked symbol whose onboarding did not succeed: with bars it is again what it was, without it is
+    retired. The events to append."""
+    if symbol is None or symbol.status is not SymbolStatus.ONBOARDING:
+        return []
+    has_bars = await unit.bars.newest_daily(symbol.ticker) is not None
+    status = (job.previous_status if has_bars else None) or SymbolStatus.RETIRED
+    left = symbol.left_onboarding(status)
+    await unit.symbols.save(left, symbol.version)
+    return [SymbolChanged(SymbolChangeKind.STATUS_CHANGED, symbol.ticker, clock.now(), job.error)]

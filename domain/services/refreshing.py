@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from uuid import uuid4
 
-from domain.bars import Bar, CorporateAction, History, Interval, is_news, split_adjusted
+from domain.bars import Bar, CorporateAction, History, Interval
 from domain.calendars import calendar_for
 from domain.clock import Clock
 from domain.errors import (
@@ -20,14 +20,17 @@ from domain.errors import (
     Trouble,
 )
 from domain.events import SymbolChanged, SymbolChangeKind
-from domain.levels import Extraction, SymbolLevelExtractor
+from domain.findings import Findings, findings, merged
+from domain.levels import SymbolLevelExtractor
 from domain.ports import Database, MarketDataProvider, UnitOfWork
 from domain.services.asking import ask
 from domain.staleness import AttemptOutcome
-from domain.symbols import Symbol
+from domain.symbols import Symbol, SymbolStatus
 
 log = logging.getLogger("freshtape.refreshing")
 
+ONBOARDING = "onboarding"
+"""Who a refresh is started by when it is part of an onboarding."""
 FIRST_HISTORY = timedelta(days=365)
 OVERLAP_DAYS = 5
 """Trading days before the newest bar held that a refresh asks for again: providers mend their newest bars."""
@@ -84,12 +87,12 @@ class Refreshing:
         token = uuid4().hex
         async with self._database.write() as unit:
             await self._end_lapsed(unit, ticker)
-            await _refreshable(unit, ticker, version)
+            await _refreshable(unit, started, version)
             holder = await unit.leases.take(started, token)
             if holder is not None:
                 raise AlreadyRefreshing(holder)
             # Read again: a refresh that ended between the reading and the lease has moved the version.
-            attempt = await self._plan(unit, await _refreshable(unit, ticker, version), token)
+            attempt = await self._plan(unit, await _refreshable(unit, started, version), token)
             await unit.events.append(self._event(SymbolChangeKind.REFRESH_STARTED, ticker))
         return attempt
 
@@ -113,18 +116,11 @@ class Refreshing:
     async def _finish(self, attempt: _Attempt, history: History) -> Refreshed:
         now = self._clock.now()
         actions = {(a.ex_date, a.kind): a for a in (*attempt.actions, *history.actions)}
-        bars, changed = _merged(attempt.held, history.bars, actions.values())
-        adjusted = split_adjusted(bars, actions.values(), now.date())
-        extraction = self._extractor.extract(adjusted)
-        symbol = attempt.symbol.refreshed(
-            at=now,
-            as_of=max(bar.close_time for bar in bars),
-            last_price=next((bar.close for bar in reversed(adjusted) if bar.is_final), None),
-            level_count=len(extraction.levels),
-            direction=extraction.direction,
-        )
-        await self._write(attempt, symbol, changed, history.actions, extraction)
-        return Refreshed(symbol, len(extraction.levels), len(history.bars), len(changed))
+        bars, changed = merged(attempt.held, history.bars, actions.values())
+        found = findings(bars, actions.values(), now.date(), self._extractor)
+        symbol = attempt.symbol.refreshed(now, found)
+        await self._write(attempt, symbol, changed, history.actions, found)
+        return Refreshed(symbol, symbol.level_count, len(history.bars), len(changed))
 
     async def _write(
         self,
@@ -132,7 +128,7 @@ class Refreshing:
         symbol: Symbol,
         changed: Sequence[Bar],
         actions: Sequence[CorporateAction],
-        extraction: Extraction,
+        found: Findings,
     ) -> None:
         ticker = symbol.ticker
         async with self._database.write() as unit:
@@ -142,7 +138,7 @@ class Refreshing:
             await unit.symbols.save(symbol, attempt.symbol.version)
             await unit.bars.upsert(changed)
             await unit.bars.upsert_actions(actions)
-            await unit.symbols.replace_levels(ticker, extraction.levels)
+            await unit.symbols.replace_levels(ticker, found.levels)
             await unit.events.append(self._event(SymbolChangeKind.REFRESHED, ticker))
 
     async def _give_up(self, attempt: _Attempt, error: BaseException) -> None:
@@ -173,20 +169,17 @@ class Refreshing:
         return SymbolChanged(kind, ticker, self._clock.now(), detail)
 
 
-async def _refreshable(unit: UnitOfWork, ticker: str, version: int | None) -> Symbol:
-    symbol = await unit.symbols.get(ticker)
+async def _refreshable(unit: UnitOfWork, started: RefreshInFlight, version: int | None) -> Symbol:
+    """The symbol. Of one that is being onboarded only an onboarding may bring the prices."""
+    symbol = await unit.symbols.get(started.ticker)
     if symbol is None:
-        raise SymbolNotFound(ticker)
+        raise SymbolNotFound(started.ticker)
     symbol.require_refreshable(version)
+    if symbol.status is SymbolStatus.ONBOARDING and started.started_by != ONBOARDING:
+        job = (await unit.jobs.newest([symbol.ticker])).get(symbol.ticker)
+        since = (job.started_at or job.queued_at) if job is not None else started.started_at
+        raise AlreadyRefreshing(RefreshInFlight(symbol.ticker, since, ONBOARDING))
     return symbol
-
-
-def _merged(held: Sequence[Bar], fetched: Sequence[Bar], actions: Collection[CorporateAction]) -> tuple[list[Bar], list[Bar]]:
-    """All bars, oldest first, news winning over what was held; and the news."""
-    known = {bar.open_time: bar for bar in held}
-    changed = [bar for bar in fetched if is_news(bar, known.get(bar.open_time), actions)]
-    merged = known | {bar.open_time: bar for bar in changed}
-    return [merged[at] for at in sorted(merged)], changed
 
 
 _OUTCOMES = {Trouble.RATE_LIMITED: AttemptOutcome.RATE_LIMITED, Trouble.DOWN: AttemptOutcome.DOWN}

@@ -2,27 +2,46 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.bars import split_adjusted
 from domain.calendars import calendar_for
 from domain.clock import Clock
 from domain.errors import RefreshInFlight, SymbolNotFound, VersionConflict
-from domain.events import SymbolChanged, SymbolChangeKind
+from domain.events import Event, SymbolChanged, SymbolChangeKind
 from domain.levels import PriceLevel
-from domain.ports import BarPage, BarQuery, Database, MarketDataProvider, SymbolPage, SymbolQuery
+from domain.onboarding import OnboardingJob
+from domain.ports import BarPage, BarQuery, Database, MarketDataProvider, SymbolPage, SymbolQuery, UnitOfWork
 from domain.quotes import Quote
 from domain.services.asking import ask
+from domain.services.queueing import OnboardingQueue, call_off
 from domain.staleness import Freshness, assess
-from domain.symbols import Profile, Symbol
+from domain.symbols import Profile, Symbol, SymbolStatus
 from domain.tickers import AssetClass, check_class
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A symbol, and the onboarding that brings its history, if one is queued or under way."""
+
+    symbol: Symbol
+    job: OnboardingJob | None
 
 
 class Symbols:
     """Commands and queries on symbols. Texts that name a ticker are canonical already: they are normalised at the edge."""
 
-    def __init__(self, database: Database, provider: MarketDataProvider, clock: Clock, threshold: timedelta) -> None:
+    def __init__(
+        self,
+        database: Database,
+        provider: MarketDataProvider,
+        queue: OnboardingQueue,
+        clock: Clock,
+        threshold: timedelta,
+    ) -> None:
         self._database = database
+        self._queue = queue
         self._provider = provider
         self._clock = clock
         self.threshold = threshold
@@ -88,9 +107,9 @@ class Symbols:
 
     # ── add and remove
 
-    async def add(self, ticker: str, asset_class: AssetClass | None, name: str | None, version: int | None) -> Symbol:
-        """Tracks a symbol, or answers the one there is. Raises InvalidTicker, SymbolNotFound, VersionConflict and
-        ProviderUnavailable."""
+    async def add(self, ticker: str, asset_class: AssetClass | None, name: str | None, version: int | None) -> Added:
+        """Tracks a symbol and queues its onboarding, or answers the one there is. Raises InvalidTicker, SymbolNotFound,
+        VersionConflict, QueueFull and ProviderUnavailable."""
         if asset_class is not None:
             check_class(ticker, asset_class)
         known = await self._add_known(ticker, asset_class, name, version)
@@ -98,38 +117,53 @@ class Symbols:
             return known
         if version:
             raise VersionConflict(ticker, version, 0, "is not tracked yet")
-        symbol = Symbol.tracked(await ask(self._provider.name, self._provider.profile(ticker)), asset_class, name)
+        profile = await ask(self._provider.name, self._provider.profile(ticker))
+        symbol = Symbol.tracked(profile, asset_class, name, SymbolStatus.ONBOARDING)
         await asyncio.to_thread(calendar_for, symbol.asset_class, symbol.exchange)
         async with self._database.write() as unit:
+            await unit.jobs.lock_queue()
             if await unit.symbols.add(symbol):
-                await unit.events.append(self._event(SymbolChangeKind.ADDED, symbol.ticker))
-                return symbol
+                return await self._enter(unit, symbol, None, [self._event(SymbolChangeKind.ADDED, symbol.ticker)])
         # Somebody else added it while the provider was asked.
-        return await self._add_known(ticker, asset_class, name, version) or symbol
+        added = await self._add_known(ticker, asset_class, name, version)
+        assert added is not None, "a symbol is never deleted"
+        return added
 
     async def _add_known(
         self, ticker: str, asset_class: AssetClass | None, name: str | None, version: int | None
-    ) -> Symbol | None:
+    ) -> Added | None:
         async with self._database.write() as unit:
+            await unit.jobs.lock_queue()
             known = await unit.symbols.lock(ticker)
             if known is None:
                 return None
             wanted = known.added_again(version, asset_class, name)
+            events: list[Event] = []
             if wanted != known:
                 await unit.symbols.save(wanted, known.version)
                 kind = SymbolChangeKind.ADDED if known.is_retired else SymbolChangeKind.UPDATED
-                await unit.events.append(self._event(kind, ticker))
-            return wanted
+                events.append(self._event(kind, ticker))
+            if wanted.status is SymbolStatus.ONBOARDING:
+                return await self._enter(unit, wanted, known.status, events)
+            await unit.events.append(*events)
+            return Added(wanted, None)
+
+    async def _enter(self, unit: UnitOfWork, symbol: Symbol, previous: SymbolStatus | None, events: Sequence[Event]) -> Added:
+        entered = await self._queue.enter(unit, [symbol.ticker], None, previous)
+        await unit.events.append(*events, *self._queue.steps(entered.new))
+        return Added(symbol, entered.jobs[0])
 
     async def remove(self, ticker: str, version: int) -> Symbol:
-        """Retires a symbol; nothing is deleted. Raises SymbolNotFound and VersionConflict."""
+        """Retires a symbol and calls off its onboarding; nothing is deleted. Raises SymbolNotFound and VersionConflict."""
         async with self._database.write() as unit:
+            await unit.jobs.lock_queue()
+            _, events = await call_off(unit, ticker, "its symbol was removed", self._clock)
             symbol = await unit.symbols.lock(ticker)
             if symbol is None:
                 raise SymbolNotFound(ticker)
             retired = symbol.retired(version)
             await unit.symbols.save(retired, version)
-            await unit.events.append(self._event(SymbolChangeKind.REMOVED, ticker))
+            await unit.events.append(self._event(SymbolChangeKind.REMOVED, ticker), *events)
             return retired
 
     def _event(self, kind: SymbolChangeKind, ticker: str, detail: str | None = None) -> SymbolChanged:

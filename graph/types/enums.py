@@ -4,9 +4,11 @@ import strawberry
 
 from domain.bars import Interval
 from domain.events import SymbolChangeKind
+from domain.factors import ExposureQuality
 from domain.gates import CircuitState
 from domain.levels import Direction, LevelKind
 from domain.onboarding import JobStatus, OnboardingPhase
+from domain.services.onboarding import ReadinessStatus
 from domain.staleness import StalenessReason
 from domain.symbols import SymbolStatus
 from domain.tickers import AssetClass
@@ -15,10 +17,12 @@ __all__ = [
     "AssetClass",
     "CircuitState",
     "Direction",
+    "ExposureQuality",
     "Interval",
     "JobStatus",
     "LevelKind",
     "OnboardingPhase",
+    "ReadinessStatus",
     "StalenessReason",
     "SymbolChangeKind",
     "SymbolStatus",
@@ -34,10 +38,12 @@ for _enum in (
     AssetClass,
     CircuitState,
     Direction,
+    ExposureQuality,
     Interval,
     JobStatus,
     LevelKind,
     OnboardingPhase,
+    ReadinessStatus,
     StalenessReason,
     SymbolChangeKind,
     SymbolStatus,

@@ -17,6 +17,7 @@ from graph.paging import PageInfo, write_cursor
 from graph.scalars import given, optional
 from graph.types.bar import BarConnection, bar_query
 from graph.types.enums import AssetClass, Direction, Interval, LevelKind, StalenessReason, SymbolStatus
+from graph.types.factor import FactorExposure
 from graph.types.node import Node, global_id
 
 UNSET: Any = strawberry.UNSET
@@ -160,6 +161,12 @@ class Symbol(Node):
     async def refresh(self) -> RefreshJob | None:
         found = await self.reading.refreshes.load(self.ticker)
         return RefreshJob.from_domain(found) if found is not None else None
+
+    @strawberry.field(
+        description="One for each factor, as measured when the symbol was onboarded; UNAVAILABLE where it never was."
+    )
+    async def factor_exposures(self) -> list[FactorExposure]:
+        return [FactorExposure.from_domain(exposure) for exposure in await self.reading.exposures.load(self.ticker)]
 
     @strawberry.field(
         description=(

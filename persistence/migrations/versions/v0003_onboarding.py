@@ -1,4 +1,4 @@
-"""The onboarding queue; events that are steps of its jobs, whose tickers are of no symbol yet."""
+"""Betas; the onboarding queue; events that are steps of its jobs, whose tickers are of no symbol yet."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,6 +18,19 @@ def upgrade() -> None:
         events.drop_constraint("fk_events_ticker", type_="foreignkey")
         events.add_column(sa.Column("job", sa.String(), nullable=True))
     op.create_table(
+        "factor_exposures",
+        sa.Column("ticker", ticker_type(), nullable=False),
+        sa.Column("factor", sa.String(), nullable=False),
+        sa.Column("beta", sa.Float(), nullable=True),
+        sa.Column("r_squared", sa.Float(), nullable=True),
+        sa.Column("observations", sa.Integer(), nullable=False),
+        sa.Column("window_days", sa.Integer(), nullable=False),
+        sa.Column("quality", sa.String(), nullable=False),
+        sa.Column("as_of", sa.Date(), nullable=True),
+        sa.ForeignKeyConstraint(["ticker"], ["symbols.ticker"], name="fk_factor_exposures_ticker"),
+        sa.PrimaryKeyConstraint("ticker", "factor", name="pk_factor_exposures"),
+    )
+    op.create_table(
         "onboarding_queue",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("last_number", sa.BigInteger(), nullable=False),
@@ -36,6 +49,7 @@ def upgrade() -> None:
         sa.Column("requested_by", sa.String(), nullable=True),
         sa.Column("previous_status", sa.String(), nullable=True),
         sa.Column("error", sa.String(), nullable=True),
+        sa.Column("shortfall", sa.String(), nullable=True),
         sa.Column("queued_at", UtcDateTime(), nullable=False),
         sa.Column("prices_at", UtcDateTime(), nullable=True),
         sa.Column("started_at", UtcDateTime(), nullable=True),

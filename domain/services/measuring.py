@@ -1,0 +1,123 @@
+"""A symbol's betas, and the ETFs that they are measured against."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from domain.calendars import calendar_for
+from domain.clock import Clock
+from domain.errors import AlreadyRefreshing, NoData, ProviderUnavailable, Refusal, SymbolNotFound, VersionConflict
+from domain.events import SymbolChanged, SymbolChangeKind
+from domain.factors import DailyReturns, Exposure, FactorModel, daily_returns
+from domain.ports import Database, MarketDataProvider
+from domain.services.asking import ask
+from domain.services.queueing import READY
+from domain.services.refreshing import FIRST_HISTORY, ONBOARDING, Refreshing
+from domain.symbols import Symbol
+
+LOOK_AGAIN_SECONDS = 0.1
+"""How often it is looked whether another's load of an ETF has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`shortfall` says which betas are missing, and why; None when none is."""
+
+    exposures: list[Exposure]
+    shortfall: str | None
+
+
+class Measuring:
+    def __init__(
+        self,
+        database: Database,
+        provider: MarketDataProvider,
+        refreshing: Refreshing,
+        model: FactorModel,
+        clock: Clock,
+        threshold: timedelta,
+    ) -> None:
+        self._database = database
+        self._provider = provider
+        self._refreshing = refreshing
+        self._model = model
+        self._clock = clock
+        self._threshold = threshold
+
+    async def exposures(self, tickers: Sequence[str]) -> Mapping[str, list[Exposure]]:
+        """As they were measured last; of those that were."""
+        async with self._database.read() as unit:
+            return await unit.exposures.of(tickers)
+
+    async def measure(self, ticker: str, *, gives_up: bool) -> Measured:
+        """The betas of a symbol whose prices are there, with the ETFs loaded that are not. Raises ProviderUnavailable for one
+        that cannot be loaded now, unless it `gives_up`: then its betas are missing."""
+        others = [etf for etf in self._model.tickers if etf != ticker]
+        troubles = dict(zip(others, await asyncio.gather(*map(self._load, others)), strict=True))
+        for trouble in troubles.values():
+            if isinstance(trouble, ProviderUnavailable) and not gives_up:
+                raise trouble
+        returns = await self._returns([ticker, *others])
+        etfs = {etf: returns[etf] for etf in self._model.tickers}
+        exposures = self._model.exposures(returns[ticker], etfs)
+        reasons = [self._model.missing_reason(exposures, etfs), *(str(trouble) for trouble in troubles.values() if trouble)]
+        return Measured(exposures, " ".join(reason for reason in reasons if reason) or None)
+
+    async def _returns(self, tickers: Sequence[str]) -> Mapping[str, DailyReturns]:
+        today = self._clock.now().date()
+        start = today - FIRST_HISTORY
+        async with self._database.read() as unit:
+            actions = await unit.bars.actions(tickers)
+            bars = {ticker: await unit.bars.daily_since(ticker, start) for ticker in tickers}
+        return {
+            ticker: daily_returns([bar for bar in bars[ticker] if bar.is_final], actions.get(ticker, ()), today)
+            for ticker in tickers
+        }
+
+    async def _load(self, etf: str) -> Refusal | None:
+        """Sees to it that the ETF has prices, fresh ones if they can be had, and gives what stands in the way of any. Whoever
+        is loading it already is waited for."""
+        while True:
+            holding = await self._held(etf)
+            if holding.is_fresh:
+                return None
+            try:
+                if not holding.is_tracked:
+                    await self._track(etf)
+                await self._refreshing.refresh(etf, None, ONBOARDING)
+            except (AlreadyRefreshing, VersionConflict):
+                continue
+            except (ProviderUnavailable, SymbolNotFound, NoData) as trouble:
+                return None if holding.has_prices else trouble
+
+    async def _held(self, etf: str) -> "_Holding":
+        """What there is of an ETF, once nobody is loading it."""
+        while True:
+            async with self._database.read() as unit:
+                is_loading = bool(await unit.leases.in_flight([etf]))
+                symbol = await unit.symbols.get(etf)
+                has_prices = await unit.bars.newest_daily(etf) is not None
+            if not is_loading:
+                return _Holding(symbol is not None, has_prices, has_prices and not self._is_stale(symbol))
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+    def _is_stale(self, symbol: Symbol | None) -> bool:
+        """One that is retired or being onboarded is taken as it is."""
+        if symbol is None or symbol.status not in READY:
+            return False
+        return symbol.last_updated is None or self._clock.now() - symbol.last_updated > self._threshold
+
+    async def _track(self, etf: str) -> None:
+        symbol = Symbol.tracked(await ask(self._provider.name, self._provider.profile(etf)), None, None)
+        await asyncio.to_thread(calendar_for, symbol.asset_class, symbol.exchange)
+        async with self._database.write() as unit:
+            if await unit.symbols.add(symbol):
+                await unit.events.append(SymbolChanged(SymbolChangeKind.ADDED, etf, self._clock.now()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    is_tracked: bool
+    has_prices: bool
+    is_fresh: bool

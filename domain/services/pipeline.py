@@ -1,0 +1,273 @@
+"""The course of an onboarding. A phase asks and computes with no transaction open; then its effect, the job's next phase and
+the event that tells of it are one transaction, which only the holder of the job's lease can commit."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from domain.bars import History, Interval
+from domain.calendars import calendar_for
+from domain.clock import Clock
+from domain.errors import NoData, ProviderUnavailable, Refusal, StoreUnavailable, SymbolNotFound
+from domain.events import Event, SymbolChanged, SymbolChangeKind
+from domain.findings import findings, merged
+from domain.levels import SymbolLevelExtractor
+from domain.onboarding import MAX_LAPSES, JobStatus, OnboardingJob, OnboardingPhase, wait_seconds
+from domain.ports import Claim, Database, MarketDataProvider, UnitOfWork
+from domain.services.asking import ask
+from domain.services.measuring import Measuring
+from domain.services.queueing import OnboardingQueue, leave
+from domain.services.refreshing import FIRST_HISTORY
+from domain.symbols import Symbol, SymbolStatus
+
+log = logging.getLogger("freshtape.onboarding")
+
+
+class LeaseLost(Exception):
+    """The job is another worker's, or was called off: nothing more may be written for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a phase has written: the job as far as that changes it, and the events to append."""
+
+    job: OnboardingJob
+    events: Sequence[Event] = ()
+
+
+Write = Callable[[UnitOfWork], Awaitable[Effect]]
+
+
+class Pipeline:
+    """Takes jobs up and brings them to their end."""
+
+    def __init__(
+        self,
+        database: Database,
+        provider: MarketDataProvider,
+        queue: OnboardingQueue,
+        measuring: Measuring,
+        clock: Clock,
+        extractor: SymbolLevelExtractor | None = None,
+    ) -> None:
+        self._database = database
+        self._provider = provider
+        self._queue = queue
+        self._measuring = measuring
+        self._clock = clock
+        self._extractor = extractor or SymbolLevelExtractor()
+        self._work: dict[OnboardingPhase, Callable[[OnboardingJob], Awaitable[Write]]] = {
+            OnboardingPhase.VALIDATING: self._validate,
+            OnboardingPhase.FETCHING_PRICES: self._fetch_prices,
+            OnboardingPhase.JOINING_UNIVERSE: self._join_universe,
+            OnboardingPhase.CALCULATING_FACTORS: self._calculate_factors,
+            OnboardingPhase.UPDATING_PORTFOLIOS: self._update_portfolios,
+        }
+
+    @property
+    def places(self) -> int:
+        return self._queue.places
+
+    async def claim(self) -> Claim | None:
+        """Lets those in who find a place, and takes up the job that is next, if there is one."""
+        async with self._database.read() as unit:
+            if not await unit.jobs.is_up(self._queue.places):
+                return None
+        async with self._database.write() as unit:
+            await unit.jobs.lock_queue()
+            entered = await self._queue.let_in(unit)
+            claim = await unit.jobs.claim(self._queue.places, self._clock.now())
+            claimed = await self._queue.estimated(unit, [claim.job] if claim is not None else [])
+            await unit.events.append(*self._queue.steps([*entered, *claimed]))
+        return claim
+
+    async def run(self, claim: Claim) -> None:
+        """To the end of the job or of the attempt, whatever happens on the way."""
+        try:
+            await self._run(claim.job, claim.token)
+        except LeaseLost:
+            log.info("the onboarding of %s was taken away", claim.job.ticker)
+        except StoreUnavailable as error:
+            log.warning("the onboarding of %s goes on when its lease has lapsed: %s", claim.job.ticker, error)
+        except Exception:
+            log.exception("the onboarding of %s goes on when its lease has lapsed", claim.job.ticker)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_back(claim))
+            raise
+
+    async def work_off(self) -> None:
+        """One job after the other, until none is up."""
+        while (claim := await self.claim()) is not None:
+            await self.run(claim)
+
+    async def prolong(self, claim: Claim) -> bool:
+        """The heartbeat. False when the job is no longer the claim's."""
+        async with self._database.write() as unit:
+            return await unit.jobs.hold(claim.job.id, claim.token)
+
+    async def _run(self, job: OnboardingJob, token: int) -> None:
+        if job.lapses > MAX_LAPSES:
+            await self._fail(job, token, f"{MAX_LAPSES} workers died over it")
+            return
+        while job.is_active:
+            try:
+                write = await self._work[job.phase](job)
+                job = await self._commit(job, token, write)
+            except (LeaseLost, StoreUnavailable):
+                raise
+            except (SymbolNotFound, NoData) as refusal:
+                await self._fail(job, token, refusal.message)
+                return
+            except Exception as error:
+                await self._end_attempt(job, token, error)
+                return
+
+    async def _commit(self, job: OnboardingJob, token: int, write: Write) -> OnboardingJob:
+        async with self._database.write() as unit:
+            await self._hold(unit, job, token)
+            effect = await write(unit)
+            done = effect.job if not effect.job.is_active else effect.job.advanced()
+            await unit.jobs.save(done)
+            (told,) = await self._queue.estimated(unit, [done])
+            await unit.events.append(*effect.events, *self._queue.steps([told]))
+        return done
+
+    async def _hold(self, unit: UnitOfWork, job: OnboardingJob, token: int) -> None:
+        if not await unit.jobs.hold(job.id, token):
+            raise LeaseLost
+
+    # ── ends that are none, or no good ones
+
+    async def _end_attempt(self, job: OnboardingJob, token: int, error: Exception) -> None:
+        why = error.message if isinstance(error, Refusal) else "an internal fault, see the log"
+        if not isinstance(error, ProviderUnavailable):
+            log.error("the onboarding of %s met a fault in %s", job.ticker, job.phase.value, exc_info=error)
+        if job.is_last_attempt:
+            await self._fail(job, token, why)
+            return
+        retry_after = error.retry_after_seconds if isinstance(error, ProviderUnavailable) else None
+        wait = wait_seconds(job.attempts, retry_after, random.random())
+        async with self._database.write() as unit:
+            await self._hold(unit, job, token)
+            await unit.jobs.save(job.postponed(why), wait)
+            postponed = await unit.jobs.get(job.id)
+            assert postponed is not None
+            await unit.events.append(*self._queue.steps(await self._queue.estimated(unit, [postponed])))
+
+    async def _fail(self, job: OnboardingJob, token: int, why: str) -> None:
+        failed = job.ended(JobStatus.FAILED, self._clock.now(), why)
+        async with self._database.write() as unit:
+            await self._hold(unit, job, token)
+            events = await leave(unit, await unit.symbols.lock(job.ticker), failed, self._clock)
+            await unit.jobs.save(failed)
+            await unit.events.append(*events, *self._queue.steps([failed]))
+
+    async def _give_back(self, claim: Claim) -> None:
+        try:
+            async with self._database.write() as unit:
+                await unit.jobs.give_back(claim.job.id, claim.token)
+        except Exception:
+            log.exception("the onboarding of %s could not be given back; its lease will lapse", claim.job.ticker)
+
+    # ── the phases
+
+    async def _validate(self, job: OnboardingJob) -> Write:
+        new = await self._asked(job) if await self._stored(job) is None else None
+
+        async def write(unit: UnitOfWork) -> Effect:
+            if new is not None and await unit.symbols.add(new):
+                return Effect(job, [self._event(SymbolChangeKind.ADDED, job)])
+            symbol = await self._locked(unit, job)
+            if symbol.status is SymbolStatus.ONBOARDING:
+                return Effect(job)
+            await unit.symbols.save(symbol.onboarding(), symbol.version)
+            return Effect(replace(job, previous_status=symbol.status), [self._event(SymbolChangeKind.STATUS_CHANGED, job)])
+
+        return write
+
+    async def _asked(self, job: OnboardingJob) -> Symbol:
+        profile = await ask(self._provider.name, self._provider.profile(job.ticker))
+        symbol = Symbol.tracked(profile, None, None, SymbolStatus.ONBOARDING)
+        await asyncio.to_thread(calendar_for, symbol.asset_class, symbol.exchange)
+        return symbol
+
+    async def _fetch_prices(self, job: OnboardingJob) -> Write:
+        symbol = await self._expected(job)
+        at = self._clock.now()
+        start = (at - FIRST_HISTORY).date()
+        history = await ask(self._provider.name, self._provider.history(symbol, Interval.ONE_DAY, start, at))
+        if not history.bars:
+            raise NoData(job.ticker, self._provider.name)
+
+        async def write(unit: UnitOfWork) -> Effect:
+            await unit.symbols.lock(job.ticker)
+            await self._store(unit, job.ticker, history)
+            return Effect(replace(job, prices_at=at))
+
+        return write
+
+    async def _store(self, unit: UnitOfWork, ticker: str, history: History) -> None:
+        held = await unit.bars.daily_since(ticker, history.bars[0].day)
+        known = (await unit.bars.actions([ticker])).get(ticker, [])
+        _, news = merged(held, history.bars, [*known, *history.actions])
+        await unit.bars.upsert(news)
+        await unit.bars.upsert_actions(history.actions)
+
+    async def _join_universe(self, job: OnboardingJob) -> Write:
+        today = self._clock.now().date()
+        async with self._database.read() as unit:
+            bars = await unit.bars.daily_since(job.ticker, (self._fetched_at(job) - FIRST_HISTORY).date())
+            actions = (await unit.bars.actions([job.ticker])).get(job.ticker, [])
+        found = findings(bars, actions, today, self._extractor)
+
+        async def write(unit: UnitOfWork) -> Effect:
+            symbol = await self._locked(unit, job)
+            await unit.symbols.save(symbol.joined(found), symbol.version)
+            await unit.symbols.replace_levels(job.ticker, found.levels)
+            return Effect(job, [self._event(SymbolChangeKind.UPDATED, job)])
+
+        return write
+
+    async def _calculate_factors(self, job: OnboardingJob) -> Write:
+        measured = await self._measuring.measure(job.ticker, gives_up=job.is_last_attempt)
+
+        async def write(unit: UnitOfWork) -> Effect:
+            await unit.exposures.replace(job.ticker, measured.exposures)
+            return Effect(replace(job, shortfall=measured.shortfall))
+
+        return write
+
+    async def _update_portfolios(self, job: OnboardingJob) -> Write:
+        async def write(unit: UnitOfWork) -> Effect:
+            symbol = await self._locked(unit, job)
+            await unit.symbols.save(symbol.onboarded(self._fetched_at(job)), symbol.version)
+            events = [self._event(SymbolChangeKind.STATUS_CHANGED, job)]
+            return Effect(job.completed(self._clock.now(), job.shortfall), events)
+
+        return write
+
+    # ── shared
+
+    async def _stored(self, job: OnboardingJob) -> Symbol | None:
+        async with self._database.read() as unit:
+            return await unit.symbols.get(job.ticker)
+
+    async def _expected(self, job: OnboardingJob) -> Symbol:
+        symbol = await self._stored(job)
+        assert symbol is not None, "the phase before made it, and a symbol is never deleted"
+        return symbol
+
+    async def _locked(self, unit: UnitOfWork, job: OnboardingJob) -> Symbol:
+        symbol = await unit.symbols.lock(job.ticker)
+        assert symbol is not None, "the phase before made it, and a symbol is never deleted"
+        return symbol
+
+    def _fetched_at(self, job: OnboardingJob) -> datetime:
+        assert job.prices_at is not None, "the phase before fetched them"
+        return job.prices_at
+
+    def _event(self, kind: SymbolChangeKind, job: OnboardingJob) -> SymbolChanged:
+        return SymbolChanged(kind, job.ticker, self._clock.now())
