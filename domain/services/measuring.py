@@ -83,9 +83,12 @@ class Measuring:
             if holding.is_fresh:
                 return None
             try:
-                if not holding.is_tracked:
+                if holding.version is None:
                     await self._track(etf)
-                await self._refreshing.refresh(etf, None, ONBOARDING)
+                    continue
+                # The version is another than was read, if somebody has loaded it meanwhile.
+                await self._refreshing.refresh(etf, holding.version, ONBOARDING)
+                return None
             except (AlreadyRefreshing, VersionConflict):
                 continue
             except (ProviderUnavailable, SymbolNotFound, NoData) as trouble:
@@ -99,7 +102,8 @@ class Measuring:
                 symbol = await unit.symbols.get(etf)
                 has_prices = await unit.bars.newest_daily(etf) is not None
             if not is_loading:
-                return _Holding(symbol is not None, has_prices, has_prices and not self._is_stale(symbol))
+                version = symbol.version if symbol is not None else None
+                return _Holding(version, has_prices, has_prices and not self._is_stale(symbol))
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     def _is_stale(self, symbol: Symbol | None) -> bool:
@@ -118,6 +122,8 @@ class Measuring:
 
 @dataclass(frozen=True, slots=True)
 class _Holding:
-    is_tracked: bool
+    """`version` is None for one that is not tracked."""
+
+    version: int | None
     has_prices: bool
     is_fresh: bool

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 from domain.bars import Bar, CorporateAction, History, Interval
@@ -44,8 +45,18 @@ def wave(ticker: str, last: date, days: int = 120) -> tuple[Bar, ...]:
     return tuple(daily_bar(ticker, first + timedelta(days=n), str(90 + abs(20 - (2 * n) % 40))) for n in range(days))
 
 
+def walk(ticker: str, last: date, days: int = 250) -> tuple[Bar, ...]:
+    """Bars that go their own way, the same for a ticker each time, so that no two symbols move alike."""
+    chance, price = Random(ticker), Decimal(100)
+    bars = []
+    for n in range(days):
+        price = max(Decimal(10), price + Decimal(chance.randint(-200, 205)) / 100)
+        bars.append(daily_bar(ticker, last - timedelta(days=days - 1 - n), str(price)))
+    return tuple(bars)
+
+
 class StubProvider:
-    """Knows `profiles`; answers `history` with `bars`, or a wave, and `quotes` with `prices`."""
+    """Knows `profiles`; answers `history` with `bars`, or its course, a wave by itself, and `quotes` with `prices`."""
 
     name = "stub"
     asset_classes = frozenset({AssetClass.STOCK, AssetClass.CRYPTO})
@@ -53,13 +64,15 @@ class StubProvider:
     def __init__(self, *tickers: str) -> None:
         self.profiles = {ticker: profile(ticker) for ticker in tickers or ("AAPL",)}
         self.bars: Sequence[Bar] | None = None
+        self.course: Callable[[str, date], Sequence[Bar]] = wave
         self.actions: Sequence[CorporateAction] = ()
         self.prices: dict[str, Quote] = {}
         self.asked: list[tuple[str, date, datetime]] = []
         self.before_answer: Callable[[], Awaitable[None]] | None = None
+        self.before_answer_on: Callable[[str], Awaitable[None]] | None = None
 
     async def profile(self, ticker: str) -> Profile:
-        await self._pause()
+        await self._pause(ticker)
         self._expect(ticker)
         return self.profiles[ticker]
 
@@ -69,9 +82,9 @@ class StubProvider:
 
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
         self.asked.append((symbol.ticker, start, until))
-        await self._pause()
+        await self._pause(symbol.ticker)
         self._expect(symbol.ticker)
-        bars = self.bars if self.bars is not None else wave(symbol.ticker, until.date() - timedelta(days=1))
+        bars = self.bars if self.bars is not None else self.course(symbol.ticker, until.date() - timedelta(days=1))
         within = tuple(bar for bar in bars if start <= bar.day and bar.close_time <= until)
         return History(within, tuple(self.actions))
 
@@ -83,7 +96,9 @@ class StubProvider:
         if ticker not in self.profiles:
             raise SymbolNotFound(ticker, "is not known to the provider stub")
 
-    async def _pause(self) -> None:
+    async def _pause(self, ticker: str | None = None) -> None:
         if self.before_answer is not None:
             await self.before_answer()
+        if self.before_answer_on is not None and ticker is not None:
+            await self.before_answer_on(ticker)
         await asyncio.sleep(0)
