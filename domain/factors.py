@@ -20,6 +20,7 @@ from domain.bars import ActionKind, Bar, CorporateAction, split_adjusted
 
 Numbers = NDArray[np.float64]
 Days = NDArray[np.datetime64]
+Flags = NDArray[np.bool_]
 
 LARGEST_BETA = 5.0
 PENALTY = 1.0
@@ -67,7 +68,6 @@ SPREADS: Mapping[Factor, tuple[Factor, Factor]] = {
     Factor.QUALITY_SPREAD: (Factor.QUALITY, Factor.MARKET),
 }
 STYLES = (Factor.VALUE, Factor.GROWTH, Factor.MOMENTUM, Factor.QUALITY, Factor.SIZE, Factor.LOW_VOLATILITY)
-FITS = (STYLES, *((factor,) for factor in Factor if factor not in STYLES))
 """The factors that are estimated together."""
 FACTOR_ETFS: Mapping[Factor, str] = {
     Factor.MARKET: "SPY",
@@ -120,14 +120,6 @@ class DailyReturns:
 
 
 @dataclass(frozen=True, slots=True)
-class Regression:
-    """The slope of each feature, NaN for one that does not move; None for R² when the target does not."""
-
-    betas: Numbers
-    r_squared: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class FactorModel:
     """Estimates a symbol's betas on the ETFs that represent the eight base factors."""
 
@@ -141,10 +133,17 @@ class FactorModel:
     def exposures(self, symbol: DailyReturns, etfs: Mapping[str, DailyReturns]) -> list[Exposure]:
         """One for each factor, in the order of the factors. The styles are one fit: without one of their ETFs, all are
         UNAVAILABLE. So is a factor that did not move."""
-        absent = self._absent(etfs)
-        aligned = {ticker: _on_days_of(symbol, etfs[ticker]) for ticker in self.tickers if ticker not in absent}
-        found = {exposure.factor: exposure for factors in FITS for exposure in self._fitted(factors, symbol, aligned)}
-        return [found[factor] for factor in Factor]
+        if not len(symbol.days):
+            return [Exposure.unavailable(factor) for factor in Factor]
+        features = self._features(symbol, etfs)
+        used = _newest_common(features)
+        betas, r_squared = least_squares(features, symbol.values, used)
+        common = used[_STYLES][0]
+        if common.sum() >= STYLES[0].least:
+            betas[_STYLES], r_squared[_STYLES] = ridge(features[_STYLES, common], symbol.values[common])
+        newest = symbol.days[len(symbol.days) - 1 - used[:, ::-1].argmax(axis=1)]
+        columns = (betas, r_squared, used.sum(axis=1), newest)
+        return [_exposure(*row) for row in zip(Factor, *(column.tolist() for column in columns), strict=True)]
 
     def missing_reason(self, exposures: Iterable[Exposure], etfs: Mapping[str, DailyReturns]) -> str | None:
         """Why some of the exposures, found with these ETFs, are UNAVAILABLE, for a person; None when none is."""
@@ -160,8 +159,8 @@ class FactorModel:
 
     def _reason(self, exposure: Exposure, absent: set[str]) -> str:
         factor = exposure.factor
-        fit = next(factors for factors in FITS if factor in factors)
-        absent_here = [ticker for ticker in self._needed(fit) if ticker in absent]
+        needed = self._needed(STYLES if factor in STYLES else [factor])
+        absent_here = [ticker for ticker in needed if ticker in absent]
         if absent_here:
             return f"no prices of {', '.join(absent_here)}"
         if exposure.observations < factor.least:
@@ -171,24 +170,11 @@ class FactorModel:
     def _needed(self, factors: Iterable[Factor]) -> list[str]:
         return list(dict.fromkeys(self.etfs[leg] for factor in factors for leg in factor.legs))
 
-    def _fitted(self, factors: Sequence[Factor], symbol: DailyReturns, aligned: Mapping[str, Numbers]) -> list[Exposure]:
-        if not aligned.keys() >= set(self._needed(factors)):
-            return [Exposure.unavailable(factor) for factor in factors]
-        features = np.array([self._moves(factor, aligned) for factor in factors])
-        common = np.flatnonzero(~np.isnan(features).any(axis=0))[-factors[0].window :]
-        as_of = symbol.days[common[-1]].item() if len(common) else None
-        if len(common) < factors[0].least:
-            return [Exposure.unavailable(factor, len(common), as_of) for factor in factors]
-        penalty = PENALTY if len(factors) > 1 else 0.0
-        fit = regression(features[:, common], symbol.values[common], penalty)
-        return [
-            _exposure(factor, beta, fit.r_squared, len(common), as_of)
-            for factor, beta in zip(factors, fit.betas.tolist(), strict=True)
-        ]
-
-    def _moves(self, factor: Factor, aligned: Mapping[str, Numbers]) -> Numbers:
-        first, *less = (aligned[self.etfs[leg]] for leg in factor.legs)
-        return first - less[0] if less else first
+    def _features(self, symbol: DailyReturns, etfs: Mapping[str, DailyReturns]) -> Numbers:
+        """Each factor's moves on the symbol's days, a factor a row; NaN where there is none."""
+        aligned = {ticker: _on_days_of(symbol, etfs.get(ticker)) for ticker in self.tickers}
+        legs = ([aligned[self.etfs[leg]] for leg in factor.legs] for factor in Factor)
+        return np.array([first - less[0] if less else first for first, *less in legs])
 
 
 def daily_returns(bars: Sequence[Bar], actions: Iterable[CorporateAction], as_of: date) -> DailyReturns:
@@ -211,23 +197,35 @@ def daily_returns(bars: Sequence[Bar], actions: Iterable[CorporateAction], as_of
     return DailyReturns(_numbered(days[1:])[sound], values[sound])
 
 
-def regression(features: Numbers, target: Numbers, penalty: float = 0.0) -> Regression:
-    """Least squares with an intercept. A row of `features` is a feature; several need a penalty.
+def least_squares(features: Numbers, target: Numbers, used: Flags) -> tuple[Numbers, Numbers]:
+    """The slope and R² of the target on each row of `features` alone, with an intercept, from the returns that are `used`.
 
-    Minimises Σ residual² + penalty × Σ β², with the target centred and the features standardised by their population standard
-    deviation; the betas given are those of the features as they came.
-    """
+    There is no slope (NaN) on a feature that does not move, and no R² where the target does not."""
+    x, y = _centred(features, used), _centred(target, used)
+    xx, xy, yy = (np.einsum("ij,ij->i", a, b) for a, b in ((x, x), (x, y), (y, y)))
+    least = used.sum(axis=1) * STILL**2
+    nothing = np.full((2, len(features)), np.nan)
+    slopes = np.divide(xy, xx, out=nothing[0], where=xx > least)
+    r_squared = np.divide(xy**2, xx * yy, out=nothing[1], where=(xx > least) & (yy > least))
+    return slopes, np.minimum(r_squared, 1.0)
+
+
+def ridge(features: Numbers, target: Numbers) -> tuple[Numbers, Numbers]:
+    """The slopes of the target on all rows of `features` together, with an intercept, and R², for each the same.
+
+    Minimises Σ residual² + α Σ β², with the target centred and the features standardised by their population standard
+    deviation; the slopes given are those on the features as they came, NaN on one that does not move."""
     centred = features - features.mean(axis=1, keepdims=True)
     explained = target - target.mean()
     deviations = np.sqrt(np.square(centred).mean(axis=1))
     moving = deviations > STILL
     standardised = centred[moving] / deviations[moving, np.newaxis]
-    slopes = np.linalg.solve(standardised @ standardised.T + penalty * np.eye(len(standardised)), standardised @ explained)
-    betas = np.full(len(features), np.nan)
-    betas[moving] = slopes / deviations[moving]
-    residuals = explained - slopes @ standardised
-    unexplained, total = float(residuals @ residuals), float(explained @ explained)
-    return Regression(betas, max(0.0, 1 - unexplained / total) if total > len(target) * STILL**2 else None)
+    weights = np.linalg.solve(standardised @ standardised.T + PENALTY * np.eye(len(standardised)), standardised @ explained)
+    slopes = np.full(len(features), np.nan)
+    slopes[moving] = weights / deviations[moving]
+    residuals = explained - weights @ standardised
+    left, total = float(residuals @ residuals), float(explained @ explained)
+    return slopes, np.full(len(features), 1 - left / total if total > len(target) * STILL**2 else np.nan)
 
 
 def portfolio_exposures(
@@ -245,6 +243,9 @@ def portfolio_exposures(
 
 
 _WORST_LAST = list(ExposureQuality)
+# Rows, where each factor is one; the styles follow each other in the contract's order.
+_STYLES = slice(list(Factor).index(STYLES[0]), list(Factor).index(STYLES[-1]) + 1)
+_WINDOWS = np.array([[factor.window] for factor in Factor])
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -258,18 +259,37 @@ def _combined(factor: Factor, held: Sequence[tuple[Decimal | float, Exposure]], 
     return Exposure(factor, sum(weighted) / float(equity), None, observations, factor.window, worst, as_of)
 
 
-def _exposure(factor: Factor, beta: float, r_squared: float | None, observations: int, as_of: date | None) -> Exposure:
-    if isnan(beta):
+def _exposure(factor: Factor, beta: float, r_squared: float, observations: int, newest: date) -> Exposure:
+    as_of = newest if observations else None
+    if observations < factor.least or isnan(beta):
         return Exposure.unavailable(factor, observations, as_of)
     quality = ExposureQuality.FULL_HISTORY if observations == factor.window else ExposureQuality.LIMITED_HISTORY
     capped = max(-LARGEST_BETA, min(LARGEST_BETA, beta))
-    return Exposure(factor, capped, r_squared, observations, factor.window, quality, as_of)
+    explained = None if isnan(r_squared) else r_squared
+    return Exposure(factor, capped, explained, observations, factor.window, quality, as_of)
 
 
-def _on_days_of(symbol: DailyReturns, other: DailyReturns) -> Numbers:
+def _on_days_of(symbol: DailyReturns, other: DailyReturns | None) -> Numbers:
     """The other's return on each of the symbol's days; NaN where it has none."""
+    if other is None or not len(other.days):
+        return np.full(len(symbol.days), np.nan)
     at = np.minimum(np.searchsorted(other.days, symbol.days), len(other.days) - 1)
     return np.where(other.days[at] == symbol.days, other.values[at], np.nan)
+
+
+def _newest_common(features: Numbers) -> Flags:
+    """Which returns each factor is estimated from: the newest of its window; of the styles, those that all of them have."""
+    common = ~np.isnan(features)
+    common[_STYLES] = common[_STYLES].all(axis=0)
+    from_the_newest = common[:, ::-1].cumsum(axis=1)[:, ::-1]
+    used: Flags = common & (from_the_newest <= _WINDOWS)
+    return used
+
+
+def _centred(values: Numbers, used: Flags) -> Numbers:
+    """Less the mean of those used; 0 for the others, which then add nothing to a sum of products."""
+    means = np.where(used, values, 0.0).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
+    return np.where(used, values - means[:, np.newaxis], 0.0)
 
 
 def _numbered(days: Iterable[date]) -> Days:
