@@ -67,7 +67,10 @@ class ActionKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CorporateAction:
-    """A split (`value` new shares for one old) or a cash dividend (`value` a share) that took effect on `ex_date`."""
+    """A split (`value` new shares for one old) or a cash dividend (`value` a share) that took effect on `ex_date`.
+
+    A provider states a dividend in the same shares as the bar of its day: those of that day when its prices are as traded.
+    """
 
     ticker: str
     ex_date: date

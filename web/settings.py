@@ -8,7 +8,7 @@ a secret: its value is never echoed, and shown only with `***` in place of the s
 import io
 import os.path
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -25,6 +25,9 @@ from sqlalchemy.exc import ArgumentError
 
 import providers
 from domain.clock import parse_instant
+from domain.errors import InvalidTicker
+from domain.factors import FACTOR_ETFS, Factor
+from domain.tickers import normalise
 from graph.limits import Limits
 from web.doors import LOOPBACK
 
@@ -149,6 +152,27 @@ def _origins(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return origins
 
 
+def _factor_etfs(value: str | Mapping[Factor, str]) -> Mapping[Factor, str]:
+    """The defaults, with those replaced that are named."""
+    if not isinstance(value, str):
+        return value
+    named: dict[Factor, str] = {}
+    for item in value.split(","):
+        name, _, ticker = item.partition("=")
+        factor = Factor(name.strip().upper())
+        if factor not in FACTOR_ETFS or factor in named:
+            raise ValueError("no base factor, or repeated")
+        named[factor] = _ticker(ticker)
+    return {**FACTOR_ETFS, **named}
+
+
+def _ticker(text: str) -> str:
+    try:
+        return normalise(text)
+    except InvalidTicker as error:
+        raise ValueError("no ticker") from error
+
+
 def _limit(default: int, description: str, most: int = 1_000_000) -> Any:
     allowed = f"a whole number from 1 to {most}"
     return Field(default=default, ge=1, le=most, description=description, json_schema_extra={"allowed": allowed})
@@ -246,6 +270,16 @@ class Settings(BaseSettings):
         validation_alias="symbol_staleness_hours",  # an alias takes no prefix
         description="The hours after which a symbol that has not been refreshed is stale.",
         json_schema_extra={"allowed": "a whole number from 1 to 1000000"},
+    )
+
+    factor_etfs: Annotated[Mapping[Factor, str], NoDecode, BeforeValidator(_factor_etfs)] = Field(
+        default=FACTOR_ETFS,
+        description="The ETFs that represent the factors of which betas are estimated; a factor that is not named keeps its "
+        "default.",
+        json_schema_extra={
+            "allowed": f"one or more of {', '.join(factor.value for factor in FACTOR_ETFS)}, each once and with a ticker, "
+            "such as MARKET=SPY, separated by commas"
+        },
     )
 
     allow_unauthenticated: Annotated[bool, AfterValidator(_knows_its_openness)] = Field(
@@ -439,6 +473,8 @@ def _text(value: object) -> str:
             return ""
         case tuple():
             return ",".join(value)
+        case dict():
+            return ",".join(f"{factor.value}={ticker}" for factor, ticker in value.items())
         case datetime():
             return value.isoformat()
         case Path() if value == BUNDLED_SAMPLE:

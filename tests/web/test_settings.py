@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
 import providers
+from domain.factors import FACTOR_ETFS, Factor
 from graph.limits import Limits
 from web.settings import Settings, WrongSetting, configuration_page, described, load_settings
 
@@ -28,6 +29,10 @@ HOST = "it must be an IP address or a host name."
 PORT = "it must be a whole number from 0 to 65535."
 CALLS = "it must be a whole number from 1 to 100000."
 HOURS = "it must be a whole number from 1 to 1000000."
+FACTORS = (
+    "it must be one or more of MARKET, VALUE, GROWTH, MOMENTUM, QUALITY, SIZE, LOW_VOLATILITY, INTEREST_RATE, each once and "
+    "with a ticker, such as MARKET=SPY, separated by commas."
+)
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +69,7 @@ def test_defaults() -> None:
     assert settings.clock is None
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.symbol_staleness_hours == 48
+    assert settings.factor_etfs == FACTOR_ETFS
     assert settings.staleness_threshold == timedelta(days=2)
 
 
@@ -74,6 +80,7 @@ def test_the_bundled_market_lies_beside_the_providers(monkeypatch: pytest.Monkey
 
 
 HOSTS = ("tape.example.com", "10.0.0.7", "::7")
+TWO_OTHERS = {**FACTOR_ETFS, Factor.MARKET: "BRK-B", Factor.LOW_VOLATILITY: "SPLV"}
 DESKS = ("https://desk.example.com", "http://[::1]:3000")
 
 
@@ -104,6 +111,13 @@ DESKS = ("https://desk.example.com", "http://[::1]:3000")
         ("SYMBOL_STALENESS_HOURS", "1", "symbol_staleness_hours", 1),
         ("SYMBOL_STALENESS_HOURS", "1000000", "symbol_staleness_hours", 1_000_000),
         ("SYMBOL_STALENESS_HOURS", "1000000", "staleness_threshold", timedelta(hours=1_000_000)),
+        ("FRESHTAPE_FACTOR_ETFS", " low_volatility = splv,MARKET=brk.b ", "factor_etfs", TWO_OTHERS),
+        (
+            "FRESHTAPE_FACTOR_ETFS",
+            ",".join(f"{f.name}=ONE" for f in FACTOR_ETFS),
+            "factor_etfs",
+            dict.fromkeys(FACTOR_ETFS, "ONE"),
+        ),
     ],
 )
 def test_values(monkeypatch: pytest.MonkeyPatch, variable: str, text: str, attribute: str, value: object) -> None:
@@ -231,6 +245,16 @@ def test_a_wrong_database_address_is_not_echoed(monkeypatch: pytest.MonkeyPatch,
         ("SYMBOL_STALENESS_HOURS", "0", f"SYMBOL_STALENESS_HOURS is '0'; {HOURS}"),
         ("SYMBOL_STALENESS_HOURS", "1.5", f"SYMBOL_STALENESS_HOURS is '1.5'; {HOURS}"),
         ("SYMBOL_STALENESS_HOURS", "1000001", f"SYMBOL_STALENESS_HOURS is '1000001'; {HOURS}"),
+        ("FRESHTAPE_FACTOR_ETFS", "", f"FRESHTAPE_FACTOR_ETFS is empty; {FACTORS}"),
+        ("FRESHTAPE_FACTOR_ETFS", "SPY", f"FRESHTAPE_FACTOR_ETFS is 'SPY'; {FACTORS}"),
+        ("FRESHTAPE_FACTOR_ETFS", "MARKET", f"FRESHTAPE_FACTOR_ETFS is 'MARKET'; {FACTORS}"),
+        ("FRESHTAPE_FACTOR_ETFS", "MARKET=", f"FRESHTAPE_FACTOR_ETFS is 'MARKET='; {FACTORS}"),
+        ("FRESHTAPE_FACTOR_ETFS", "MARKET=S&P", f"FRESHTAPE_FACTOR_ETFS is 'MARKET=S&P'; {FACTORS}"),
+        ("FRESHTAPE_FACTOR_ETFS", "MARKET=SPY=QQQ", f"FRESHTAPE_FACTOR_ETFS is 'MARKET=SPY=QQQ'; {FACTORS}"),
+        ("FRESHTAPE_FACTOR_ETFS", "MARKET=SPY,", f"FRESHTAPE_FACTOR_ETFS is 'MARKET=SPY,'; {FACTORS}"),
+        ("FRESHTAPE_FACTOR_ETFS", "LUCK=SPY", f"FRESHTAPE_FACTOR_ETFS is 'LUCK=SPY'; {FACTORS}"),
+        ("FRESHTAPE_FACTOR_ETFS", "SIZE_SPREAD=IWM", f"FRESHTAPE_FACTOR_ETFS is 'SIZE_SPREAD=IWM'; {FACTORS}"),
+        ("FRESHTAPE_FACTOR_ETFS", "SIZE=IWM,size=VB", f"FRESHTAPE_FACTOR_ETFS is 'SIZE=IWM,size=VB'; {FACTORS}"),
     ],
 )
 def test_wrong_values(monkeypatch: pytest.MonkeyPatch, variable: str, text: str, sentence: str) -> None:
@@ -388,7 +412,14 @@ def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_lists_are_shown_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESHTAPE_PROVIDERS", "yahoo, sample")
-    assert described(loaded())[1].value == "yahoo,sample"
+    monkeypatch.setenv("FRESHTAPE_FACTOR_ETFS", "SIZE = vb, MARKET=VTI")
+    shown = {setting.variable: setting.value for setting in described(loaded())}
+    assert shown["FRESHTAPE_PROVIDERS"] == "yahoo,sample"
+    assert shown["FRESHTAPE_FACTOR_ETFS"] == (
+        "MARKET=VTI,VALUE=VTV,GROWTH=VUG,MOMENTUM=MTUM,QUALITY=QUAL,SIZE=VB,LOW_VOLATILITY=USMV,INTEREST_RATE=TLT"
+    )
+    monkeypatch.setenv("FRESHTAPE_FACTOR_ETFS", shown["FRESHTAPE_FACTOR_ETFS"])
+    assert {setting.variable: setting.value for setting in described(loaded())} == shown
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
