@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from domain.clock import Clock
 from domain.errors import StoreUnavailable
-from domain.factors import FACTOR_ETFS, FactorModel
+from domain.factors import FactorModel
 from domain.ports import MarketDataProvider
 from domain.services.measuring import Measuring
 from domain.services.onboarding import Onboarding
@@ -121,7 +121,7 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: Marke
     database.on_append = feed.poke
     queue = OnboardingQueue(clock.clock, settings.onboarding_max_depth, settings.onboarding_max_concurrent)
     refreshing = CountedRefreshing(database, provider, clock.clock, metrics.refresh)
-    measuring = Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock.clock, settings.staleness_threshold)
+    measuring = Measuring(database, provider, refreshing, FactorModel(settings.factor_etfs), clock.clock, settings.staleness_threshold)
     services = Services(
         symbols=Symbols(database, provider, queue, clock.clock, settings.staleness_threshold),
         refreshing=refreshing,
