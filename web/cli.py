@@ -178,6 +178,32 @@ def quotes(tickers: Tickers) -> None:
 
 
 @app.command()
+def onboard(
+    tickers: Tickers,
+    url: Annotated[
+        str | None, typer.Option(help="Of the service that is to do it; by default the one at HOST and PORT.")
+    ] = None,
+) -> None:
+    """Ask a running service to bring symbols to where analytics can use them, and watch."""
+    from web.onboard import Refused
+    from web.onboard import onboard as onboard_at
+    from web.progress import board
+    from web.remote import RefusedByService, Unreachable
+
+    async def work(address: str) -> int:
+        with board(out, err) as shown:
+            await onboard_at(address, tickers, shown)
+        return 0 if shown.is_good else REFUSED
+
+    try:
+        raise typer.Exit(_run(work(url or _settings().address)))
+    except (Refused, RefusedByService) as refusal:
+        _fail(str(refusal), REFUSED)
+    except Unreachable as refusal:
+        _fail(str(refusal), UNAVAILABLE)
+
+
+@app.command()
 def providers() -> None:
     """Show the providers, and whether they may be asked."""
 

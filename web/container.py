@@ -121,7 +121,9 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: Marke
     database.on_append = feed.poke
     queue = OnboardingQueue(clock.clock, settings.onboarding_max_depth, settings.onboarding_max_concurrent)
     refreshing = CountedRefreshing(database, provider, clock.clock, metrics.refresh)
-    measuring = Measuring(database, provider, refreshing, FactorModel(settings.factor_etfs), clock.clock, settings.staleness_threshold)
+    measuring = Measuring(
+        database, provider, refreshing, FactorModel(settings.factor_etfs), clock.clock, settings.staleness_threshold
+    )
     services = Services(
         symbols=Symbols(database, provider, queue, clock.clock, settings.staleness_threshold),
         refreshing=refreshing,

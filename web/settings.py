@@ -346,6 +346,12 @@ class Settings(BaseSettings):
         )
 
     @property
+    def address(self) -> str:
+        """Where a service with these settings answers on this machine."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
     def served_hosts(self) -> frozenset[str]:
         """The names under which the service may be asked, as a Host header has them, without ports."""
         return frozenset({*LOOPBACK, self.host.lower(), *self.allowed_hosts})
