@@ -52,8 +52,9 @@ class OnboardingQueue:
         if len(wanted) > free:
             wait = seconds_until_free(len(wanted) - free, await unit.jobs.measured(), self.places)
             raise QueueFull(await unit.jobs.depth(), self.depth, len(wanted), wait)
+        standing = await self.estimated(unit, list(known.values()))
         new = await self._add(unit, [self._job(ticker, requested_by, previous) for ticker in wanted])
-        jobs = {**known, **{job.ticker: job for job in new}}
+        jobs = {job.ticker: job for job in (*standing, *new)}
         return Entered([jobs[ticker] for ticker in tickers], new, [])
 
     async def enter_for(
