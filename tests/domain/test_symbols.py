@@ -41,13 +41,20 @@ def test_a_change_needs_the_version() -> None:
     assert (changed.name, changed.version) == ("Apple", 2)
 
 
-def test_a_retired_symbol_is_revived_with_its_version_only() -> None:
+def test_a_retired_symbol_is_revived_with_its_version_only_and_onboarded_again() -> None:
     retired = AAPL.retired(1)
     assert (retired.status, retired.version) == (SymbolStatus.RETIRED, 2)
     with pytest.raises(VersionConflict) as conflict:
         retired.added_again(None, None, None)
     assert (conflict.value.expected, conflict.value.current) == (None, 2)
-    assert retired.added_again(2, None, None) == replace(AAPL, version=3)
+    assert retired.added_again(2, None, None) == replace(AAPL, status=SymbolStatus.ONBOARDING, version=3)
+
+
+@pytest.mark.parametrize("status", [SymbolStatus.ONBOARDING, SymbolStatus.ACTIVE, SymbolStatus.SUSPECT])
+def test_added_again_a_symbol_that_is_not_retired_keeps_its_status(status: SymbolStatus) -> None:
+    known = replace(AAPL, status=status)
+    assert known.added_again(None, None, None) is known
+    assert known.added_again(1, None, "Apple") == replace(known, name="Apple", version=2)
 
 
 def test_a_retired_symbol_is_neither_retired_again_nor_refreshed() -> None:

@@ -20,6 +20,7 @@ from providers.sample import SampleProvider
 from tests.support.client import GraphClient
 from tests.support.clock import EVENING, ManualClock
 from tests.support.provider import daily_bar
+from tests.support.universe import track
 from web.settings import BUNDLED_SAMPLE
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -37,8 +38,8 @@ query($from: DateTime, $to: DateTime, $first: Int, $after: String, $last: Int, $
 }"""
 
 
-async def hold(graph: GraphClient, database: SqlDatabase, bars: Sequence[Bar]) -> None:
-    await graph.add("AAPL")
+async def hold(database: SqlDatabase, bars: Sequence[Bar]) -> None:
+    await track(database, "AAPL")
     async with database.write() as unit:
         await unit.bars.upsert(bars)
 
@@ -58,7 +59,7 @@ def opens(found: dict[str, Any]) -> list[datetime]:
 
 async def test_the_newest_500_come_oldest_first_when_nothing_is_said(graph: GraphClient, database: SqlDatabase) -> None:
     bars = daily(503)
-    await hold(graph, database, bars)
+    await hold(database, bars)
     nulls = dict.fromkeys(("from", "to", "first", "after", "last", "before"))
     found = await page(graph)
     assert opens(found) == [bar.open_time for bar in bars[3:]]
@@ -72,8 +73,8 @@ async def test_the_newest_500_come_oldest_first_when_nothing_is_said(graph: Grap
     assert await page(graph, **nulls) == found
 
 
-async def test_no_bars_are_an_empty_page(graph: GraphClient) -> None:
-    await graph.add("AAPL")
+async def test_no_bars_are_an_empty_page(graph: GraphClient, database: SqlDatabase) -> None:
+    await track(database, "AAPL")
     assert await page(graph, first=10) == {
         "edges": [],
         "nodes": [],
@@ -89,7 +90,7 @@ reading = settings(max_examples=30, suppress_health_check=[HealthCheck.function_
 
 @pytest.fixture
 async def held(graph: GraphClient, database: SqlDatabase) -> GraphClient:
-    await hold(graph, database, HELD)
+    await hold(database, HELD)
     return graph
 
 
@@ -189,7 +190,7 @@ async def test_what_was_never_a_cursor_is_refused(held: GraphClient) -> None:
 
 async def test_nothing_is_shown_before_it_is_over(graph: GraphClient, database: SqlDatabase, clock: ManualClock) -> None:
     over, running = daily_bar("AAPL", TODAY - DAY), daily_bar("AAPL", TODAY)
-    await hold(graph, database, [over, running])
+    await hold(database, [over, running])
     clock.at = running.close_time - timedelta(microseconds=1)
     for arguments in ({}, {"first": 5}, {"last": 5}, {"from": running.open_time.isoformat(), "last": 5}):
         assert running.open_time not in opens(await page(graph, **arguments))
@@ -202,7 +203,7 @@ async def test_nothing_is_shown_before_it_is_over(graph: GraphClient, database: 
 async def test_an_interval_has_its_own_bars(graph: GraphClient, database: SqlDatabase) -> None:
     opened = datetime(2026, 3, 27, 14, 30, tzinfo=UTC)
     minute = daily_bar("AAPL", TODAY, interval=Interval.ONE_MINUTE, open_time=opened, close_time=opened + timedelta(minutes=1))
-    await hold(graph, database, [*daily(2), minute])
+    await hold(database, [*daily(2), minute])
     found = await graph(
         """{ symbol(ticker: "AAPL") {
           day: bars { nodes { interval } } five: bars(interval: FIVE_MINUTES) { nodes { close } }
@@ -240,7 +241,7 @@ async def test_a_decimal_is_a_plain_string_digit_for_digit(graph: GraphClient, d
     bars = [
         daily_bar("AAPL", TODAY - (len(PLAIN) - n) * DAY, text, open=Decimal(text), **extremes) for n, text in enumerate(PLAIN)
     ]
-    await hold(graph, database, bars)
+    await hold(database, bars)
     found = await graph('{ symbol(ticker: "AAPL") { bars { nodes { open close volume high low } } } }')
     for node, plain in zip(found["symbol"]["bars"]["nodes"], PLAIN.values(), strict=True):
         assert node == {"open": plain, "close": plain, "volume": "1" + 12 * "0", "high": "1" + 30 * "0", "low": "0"}
@@ -258,7 +259,7 @@ AFTER_SPLIT = {"open": "110.75", "high": "111.85", "low": "109.55", "close": "11
 def market(services: Services, database: SqlDatabase, clock: ManualClock) -> GraphClient:
     """The schema on the sample market."""
     sample = SampleProvider(BUNDLED_SAMPLE, clock)
-    symbols = Symbols(database, sample, clock, timedelta(hours=48))
+    symbols = Symbols(database, sample, services.onboarding.queue, clock, timedelta(hours=48))
     return GraphClient(replace(services, symbols=symbols, refreshing=Refreshing(database, sample, clock)))
 
 
@@ -268,9 +269,11 @@ async def days(graph: GraphClient, count: int) -> list[dict[str, str]]:
     return list(found["symbol"]["bars"]["nodes"])
 
 
-async def test_bars_are_in_the_shares_of_the_day_they_are_read_on(market: GraphClient, clock: ManualClock) -> None:
+async def test_bars_are_in_the_shares_of_the_day_they_are_read_on(
+    market: GraphClient, database: SqlDatabase, clock: ManualClock
+) -> None:
     clock.at = SPLIT_EVE
-    await market.add("NFLX")
+    await track(database, "NFLX")
     await market.refresh("NFLX")
     assert await days(market, 1) == [AS_TRADED]
     clock.at += timedelta(days=3)
@@ -281,8 +284,8 @@ async def test_bars_are_in_the_shares_of_the_day_they_are_read_on(market: GraphC
     assert await days(market, 1) == [AS_TRADED]
 
 
-async def test_levels_are_in_todays_shares(market: GraphClient) -> None:
-    await market.add("NFLX")
+async def test_levels_are_in_todays_shares(market: GraphClient, database: SqlDatabase) -> None:
+    await track(database, "NFLX")
     await market.refresh("NFLX")
     found = await market('{ symbol(ticker: "NFLX") { levels { price priceUpper } } }')
     prices = [Decimal(level["priceUpper"] or level["price"]) for level in found["symbol"]["levels"]]

@@ -18,9 +18,11 @@ from graph.context import Services
 from graph.execution import NotExecutable
 from persistence.engine import Engine
 from persistence.tables import event_log
+from persistence.unit_of_work import SqlDatabase
 from tests.support.client import GraphClient
 from tests.support.clock import EVENING
 from tests.support.provider import StubProvider, profile
+from tests.support.universe import track
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 pytestmark = on_sqlite
@@ -64,9 +66,9 @@ def fault(caplog: pytest.LogCaptureFixture, error: Any) -> None:
 
 
 async def test_a_fault_in_a_query_is_hidden_and_logged_once(
-    graph: GraphClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    graph: GraphClient, database: SqlDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await graph.add("AAPL")
+    await track(database, "AAPL")
     monkeypatch.setattr(Symbols, "levels", raising(RuntimeError(SECRET)))
     result = await graph.raw('{ service { name } symbol(ticker: "AAPL") { ticker levels { price } } }')
     assert result.data == {"service": {"name": "Freshtape"}, "symbol": None}
@@ -98,9 +100,9 @@ async def test_a_fault_in_a_mutation_is_hidden_and_logged_once(
 
 
 async def test_a_provider_that_breaks_is_a_fault_and_releases_the_symbol(
-    graph: GraphClient, provider: StubProvider, caplog: pytest.LogCaptureFixture
+    graph: GraphClient, database: SqlDatabase, provider: StubProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await graph.add("AAPL")
+    await track(database, "AAPL")
     provider.before_answer = raising(RuntimeError(SECRET))
     fault(caplog, *(await graph.raw(REFRESH)).errors)
     found = (await graph('{ symbol(ticker: "AAPL") { version refresh { startedAt } } }'))["symbol"]

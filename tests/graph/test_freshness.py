@@ -15,6 +15,7 @@ from persistence.unit_of_work import SqlDatabase
 from tests.support.client import GraphClient
 from tests.support.clock import EVENING, ManualClock
 from tests.support.provider import StubProvider, daily_bar
+from tests.support.universe import track
 from web.container import open_container
 from web.settings import load_settings
 
@@ -44,10 +45,10 @@ async def freshness(graph: GraphClient) -> tuple[Any, ...]:
 
 
 @pytest.fixture
-async def refreshed(graph: GraphClient, provider: StubProvider, clock: ManualClock) -> ManualClock:
+async def refreshed(graph: GraphClient, database: SqlDatabase, provider: StubProvider, clock: ManualClock) -> ManualClock:
     """AAPL, refreshed on the evening with a bar of that day; gives the clock."""
     provider.bars = [daily_bar("AAPL", CLOSE.date(), close_time=CLOSE)]
-    await graph.add("AAPL")
+    await track(database, "AAPL")
     assert (await graph.refresh("AAPL"))["__typename"] == "SymbolRefreshed"
     return clock
 
@@ -78,8 +79,10 @@ async def test_the_table(graph: GraphClient, refreshed: ManualClock) -> None:
 
 
 @on_sqlite
-async def test_what_was_never_refreshed_is_stale_for_ever(graph: GraphClient, clock: ManualClock) -> None:
-    await graph.add("AAPL")
+async def test_what_was_never_refreshed_is_stale_for_ever(
+    graph: GraphClient, database: SqlDatabase, clock: ManualClock
+) -> None:
+    await track(database, "AAPL")
     for _ in range(2):
         assert await freshness(graph) == (True, None, "Never updated", "NEVER_UPDATED", None)
         assert (await graph('{ symbol(ticker: "AAPL") { freshUntil } }'))["symbol"]["freshUntil"] is None
@@ -119,8 +122,10 @@ async def test_a_stale_symbol_says_what_its_last_refresh_met(
 
 
 @on_sqlite
-async def test_a_provider_that_owes_two_trading_days_is_told_of_while_fresh(graph: GraphClient, provider: StubProvider) -> None:
-    await graph.add("AAPL")
+async def test_a_provider_that_owes_two_trading_days_is_told_of_while_fresh(
+    graph: GraphClient, database: SqlDatabase, provider: StubProvider
+) -> None:
+    await track(database, "AAPL")
     provider.bars = [daily_bar("AAPL", date(2026, 3, 25), close_time=CLOSE - 2 * DAYS)]
     await graph.refresh("AAPL")
     assert await freshness(graph) == (False, 0.0, None, "PROVIDER_EMPTY", 2)
@@ -131,7 +136,8 @@ async def test_an_operation_reads_the_clock_once(
     services: Services, database: SqlDatabase, provider: StubProvider, graph: GraphClient, refreshed: ManualClock
 ) -> None:
     ticking = TickingClock(EVENING)
-    graph.services = replace(services, clock=ticking, symbols=Symbols(database, provider, ticking, 48 * HOURS))
+    symbols = Symbols(database, provider, services.onboarding.queue, ticking, 48 * HOURS)
+    graph.services = replace(services, clock=ticking, symbols=symbols)
     found = await graph(
         '{ a: symbol(ticker: "AAPL") { hoursSinceUpdate } symbols { nodes { hoursSinceUpdate } } service { now } '
         'b: symbol(ticker: "AAPL") { hoursSinceUpdate } }'
@@ -160,12 +166,14 @@ async def test_every_event_is_read_at_its_own_instant(graph: GraphClient, feed: 
     await events.aclose()
 
 
-async def test_the_filter_agrees_with_the_field_to_the_microsecond(graph: GraphClient, clock: ManualClock) -> None:
+async def test_the_filter_agrees_with_the_field_to_the_microsecond(
+    graph: GraphClient, database: SqlDatabase, clock: ManualClock
+) -> None:
     for ticker, earlier in (("AAPL", INSTANT), ("MSFT", timedelta())):
         clock.at = EVENING - earlier
-        await graph.add(ticker)
+        await track(database, ticker)
         await graph.refresh(ticker)
-    await graph.add("BRK-B")
+    await track(database, "BRK-B")
     for since, stale in (
         (48 * HOURS - INSTANT, ["BRK-B"]),
         (48 * HOURS, ["AAPL", "BRK-B"]),
@@ -193,7 +201,7 @@ async def test_the_operator_sets_the_threshold(sqlite_url: str, tmp_path: Path, 
         async with open_container(load_settings()[0]) as container:
             graph = GraphClient(container.services)
             if not is_stale:
-                await graph.add("AAPL")
+                await track(container.database, "AAPL")
                 await graph.refresh("AAPL")
             found = await graph(
                 '{ symbol(ticker: "AAPL") { isStale } symbols(filter: {isStale: true}) { totalCount stalenessThresholdHours } '

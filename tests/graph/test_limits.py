@@ -77,8 +77,11 @@ async def test_at_its_value_and_one_beyond(graph: GraphClient, query: Any, limit
 USUAL = Limits()
 
 
+LEAVES = ("leaf", "stats", "factorExposures")
+
+
 def _deep() -> GraphQLSchema:
-    """{ a: Query, b(first: Int = 10): [Query], c(first: Int, last: Int): [Query], leaf: Int }"""
+    """{ a: Query, b(first: Int = 10): [Query], c(first: Int, last: Int): [Query], and the leaves }"""
     size, ten = GraphQLArgument(GraphQLInt), GraphQLArgument(GraphQLInt, default_value=10)
     query = GraphQLObjectType(
         "Query",
@@ -86,7 +89,7 @@ def _deep() -> GraphQLSchema:
             "a": GraphQLField(query),
             "b": GraphQLField(GraphQLList(query), {"first": ten}),
             "c": GraphQLField(GraphQLList(query), {"first": size, "last": size}),
-            "leaf": GraphQLField(GraphQLInt),
+            **{name: GraphQLField(GraphQLInt) for name in LEAVES},
         },
     )
     return GraphQLSchema(query)
@@ -199,6 +202,59 @@ async def test_fifty_thousand_nodes_and_one_page_more(graph: GraphClient) -> Non
     assert not (await graph.raw("{ symbols(first: 100) { nodes { bars { nodes { close } } } } }")).errors
     (error,) = (await graph.raw("{ symbols(first: 100) { nodes { bars(last: 501) { nodes { close } } } } }")).errors
     assert error.message == "nodes may be at most 50,000; 50,100 was asked for by symbols.nodes.bars."
+
+
+# ── what is costly
+
+COSTLY_FRAGMENTS = " fragment F on Query { stats a { ...G } } fragment G on Query { factorExposures }"
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "costly"),
+    [
+        ("{ stats }", {}, 1),
+        ("{ a { factorExposures } stats }", {}, 2),
+        ("{ stats x: stats y: stats factorExposures }", {}, 4),
+        ("{ b { stats } }", {}, 10),
+        ("{ c { factorExposures } }", {}, 500),
+        ("{ b(first: 7) { leaf a { stats factorExposures } } }", {}, 14),
+        ("{ b(first: 7) { stats b(first: 3) { stats } } }", {}, 28),
+        ("query($n: Int) { c(last: $n) { stats } }", {"n": 9}, 9),
+        ("query($n: Int = 8) { c(last: $n) { stats } }", {}, 8),
+        ("{ b { ...F } x: b(first: 2) { ... on Query { ...F } } }" + COSTLY_FRAGMENTS, {}, 24),
+    ],
+)
+def test_what_is_costly_is_counted_on_all_paths_together(query: str, variables: dict[str, Any], costly: int) -> None:
+    weighed(query, Limits(costly=costly), **variables)
+    error = refused(query, Limits(costly=costly - 1), **variables)
+    assert error.message == f"costly may be at most {costly - 1}; {costly} was asked for of factorExposures and stats."
+    asked = {"limit": "costly", "allowed": costly - 1, "asked": costly}
+    assert error.extensions == {"code": "LIMIT_EXCEEDED"} | asked
+
+
+def test_costly_fragments_that_multiply_are_weighed_at_once() -> None:
+    chain = " ".join(f"fragment F{n} on Query {{ ...F{n + 1} a {{ ...F{n + 1} }} }}" for n in range(60))
+    started = time.monotonic()
+    error = refused("{ ...F0 } " + chain + " fragment F60 on Query { stats }", Limits(depth=100))
+    assert error.message == f"costly may be at most 200; {2**60:,} was asked for of factorExposures and stats."
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "query($n: Int) { symbols(first: $n) { nodes { factorExposures { beta } } } }",
+        "query($n: Int) { all: symbols(first: $n) { edges { node { betas: factorExposures { beta } } } } }",
+        "query($n: Int) { symbols(first: $n) { nodes { ...F } } } fragment F on Symbol { factorExposures { factor } }",
+    ],
+)
+async def test_two_hundred_times_betas_and_one_more(graph: GraphClient, query: str) -> None:
+    assert not (await graph.raw(query, n=200)).errors
+    (error,) = (await graph.raw(query, n=201)).errors
+    assert error.message == "costly may be at most 200; 201 was asked for of factorExposures and stats."
+    once = ' symbol(ticker: "AAPL") { factorExposures { beta } } '
+    (error,) = (await graph.raw(query.replace("{", "{" + once, 1), n=200)).errors
+    assert error.message == "costly may be at most 200; 201 was asked for of factorExposures and stats."
 
 
 @given(st.one_of(st.text(max_size=5), st.floats(), st.booleans(), st.none(), st.lists(st.integers()), st.integers()))

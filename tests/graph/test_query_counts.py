@@ -7,6 +7,7 @@ import pytest
 from graphql import GraphQLObjectType, get_named_type, is_required_argument
 
 from domain.errors import RefreshInFlight
+from domain.factors import Exposure, ExposureQuality, Factor
 from domain.levels import LevelKind, PriceLevel
 from domain.symbols import Symbol
 from domain.tickers import AssetClass
@@ -38,7 +39,8 @@ QUERY = f"query($first: Int) {{ symbols(first: $first) {{ {every_field('SymbolCo
 
 @pytest.fixture
 async def universe(graph: GraphClient, database: SqlDatabase) -> GraphClient:
-    """So many symbols, each with bars and levels, each being refreshed."""
+    """So many symbols, each with bars, levels and a beta, each being refreshed."""
+    beta = Exposure(Factor.MARKET, 1.5, 0.5, 90, 90, ExposureQuality.FULL_HISTORY, EVENING.date())
     async with database.write() as unit:
         for ticker in (f"T{number:03}" for number in range(MANY)):
             await unit.symbols.add(Symbol(ticker, None, AssetClass.STOCK, "XNAS", "USD"))
@@ -46,6 +48,7 @@ async def universe(graph: GraphClient, database: SqlDatabase) -> GraphClient:
             level = PriceLevel(LevelKind.SUPPORT, bar.low, None, 0.5, 2, bar.close_time)
             await unit.bars.upsert([bar])
             await unit.symbols.replace_levels(ticker, [level])
+            await unit.exposures.replace(ticker, [beta])
             await unit.leases.take(RefreshInFlight(ticker, EVENING, "api"), "token")
     return graph
 
@@ -63,6 +66,7 @@ async def test_a_page_of_any_size_sends_the_same_statements(universe: GraphClien
         nodes = found["symbols"]["nodes"]
         assert len(nodes) == size
         assert all(node["levels"] and node["refresh"] and node["bars"]["nodes"] for node in nodes)
+        assert all([exposure["beta"] for exposure in node["factorExposures"]] == [1.5] for node in nodes)
         counts.add(count)
     assert len(counts) == 1, statements
 
@@ -84,6 +88,7 @@ async def test_what_is_not_asked_for_is_not_read(universe: GraphClient, statemen
     assert await count("levels { price }") == plain + 1
     assert await count("a: levels { price } b: levels(kind: SUPPORT, first: 1) { price }") == plain + 1
     assert await count("refresh { startedBy }") == plain + 1
+    assert await count("factorExposures { beta }") == plain + 1
     assert plain < await count("bars { nodes { close } }") <= plain + 2  # the bars, and the splits they are adjusted for
     assert (await sent_for(universe, statements, "{ service { name now } __typename }"))[1] == 0
 

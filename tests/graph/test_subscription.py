@@ -17,6 +17,7 @@ from persistence.tables import events as events_table
 from tests.support.clock import EVENING
 from tests.support.provider import StubProvider, profile
 from tests.support.served import Served, Socket, served
+from tests.support.universe import track
 
 CHANGED = """
 subscription($tickers: [String!], $after: Cursor) {
@@ -83,15 +84,18 @@ async def test_what_is_done_is_pushed_in_order(service: Served, provider: StubPr
         number = await socket.start(CHANGED, after=await cursor_of(service))
         await change(service, ADD, "AAPL")
         await rename(service, "AAPL", 1)
+        await service.container.pipeline.work_off()
         await change(service, REFRESH, "AAPL")
         provider.before_answer = out
         await change(service, REFRESH, "AAPL")
-        await change(service, REMOVE, "AAPL", expectedVersion=3)
-        await change(service, ADD, "AAPL", expectedVersion=4)
-        received = await changes(socket, number, 8)
+        await change(service, REMOVE, "AAPL", expectedVersion=4)
+        await change(service, ADD, "AAPL", expectedVersion=5)
+        received = await changes(socket, number, 10)
     assert [change["kind"] for change in received] == [
         "ADDED",
         "UPDATED",
+        "UPDATED",
+        "STATUS_CHANGED",
         "REFRESH_STARTED",
         "REFRESHED",
         "REFRESH_STARTED",
@@ -99,14 +103,15 @@ async def test_what_is_done_is_pushed_in_order(service: Served, provider: StubPr
         "REMOVED",
         "ADDED",
     ]
-    assert numbers(received) == list(range(1, 9))
-    assert [change["detail"] for change in received] == [*[None] * 5, "The provider stub did not answer.", None, None]
-    assert received[-1]["symbol"] == {"ticker": "AAPL", "version": 5, "status": "ACTIVE", "name": "Version 2"}
+    # Between them lie the steps of the onboarding: queued, taken up, a phase after the other.
+    assert numbers(received) == [1, 3, 7, 10, *range(12, 18)]
+    assert [change["detail"] for change in received] == [*[None] * 7, "The provider stub did not answer.", None, None]
+    assert received[-1]["symbol"] == {"ticker": "AAPL", "version": 6, "status": "ONBOARDING", "name": "Version 2"}
     assert all(change["at"].startswith("2026-03-27T20:3") and change["at"].endswith("+00:00") for change in received)
 
 
 async def test_every_kind_of_change_is_pushed(service: Served) -> None:
-    await change(service, ADD, "AAPL")
+    await track(service.container.database, "AAPL")
     async with service.socket() as socket:
         number = await socket.start(CHANGED, after=await cursor_of(service))
         await append(service, *SymbolChangeKind)
@@ -116,7 +121,7 @@ async def test_every_kind_of_change_is_pushed(service: Served) -> None:
 
 
 async def test_without_a_cursor_only_what_comes_is_pushed(service: Served) -> None:
-    await change(service, ADD, "AAPL")
+    await track(service.container.database, "AAPL")
     async with service.socket() as socket:
         number = await socket.start(CHANGED)
         # Nothing tells when it listens: changes go on until one arrives.
@@ -132,7 +137,7 @@ async def test_without_a_cursor_only_what_comes_is_pushed(service: Served) -> No
 
 async def test_a_read_and_a_subscription_from_its_cursor_miss_nothing(service: Served) -> None:
     """The reads and the subscriptions fall anywhere between the changes."""
-    await change(service, ADD, "AAPL")
+    await track(service.container.database, "AAPL")
     last = 15
 
     async def change_on() -> None:
@@ -163,7 +168,7 @@ async def test_a_read_and_a_subscription_from_its_cursor_miss_nothing(service: S
 
 async def test_a_cursor_goes_on_over_a_restart_without_a_gap(database_url: str, provider: StubProvider) -> None:
     async with served(database_url, lambda *_: provider) as service:
-        await change(service, ADD, "AAPL")
+        await track(service.container.database, "AAPL")
         async with service.socket() as socket:
             number = await socket.start(CHANGED, after=await cursor_of(service))
             await append(service, *SymbolChangeKind)
@@ -193,7 +198,7 @@ async def test_a_client_is_told_when_the_server_goes(database_url: str, provider
 
 
 async def test_a_cursor_that_cannot_be_resumed_ends_the_stream_with_its_code(service: Served) -> None:
-    await change(service, ADD, "AAPL")
+    await track(service.container.database, "AAPL")
     first = await cursor_of(service)
     log_id = read_position(first).log_id
     for version in (1, 2, 3):
@@ -241,8 +246,7 @@ async def test_only_the_tickers_asked_for_are_pushed(service: Served) -> None:
     async with service.socket() as socket:
         cursor = await cursor_of(service)
         pairs = await socket.start(CHANGED, tickers=[" btcusd ", "brk.b"], after=cursor)
-        for ticker in ("AAPL", "BTC-USD", "MSFT", "BRK-B"):
-            await change(service, ADD, ticker)
+        await track(service.container.database, "AAPL", "BTC-USD", "MSFT", "BRK-B")
         received = await changes(socket, pairs, 2)
         assert [change["symbol"]["ticker"] for change in received] == ["BTC-USD", "BRK-B"]
         await socket.send(id=pairs, type="complete")
@@ -255,7 +259,7 @@ async def test_only_the_tickers_asked_for_are_pushed(service: Served) -> None:
 
 
 async def test_a_stream_that_is_completed_falls_silent_and_its_id_is_free(service: Served) -> None:
-    await change(service, ADD, "AAPL")
+    await track(service.container.database, "AAPL")
     async with service.socket() as socket:
         cursor = await cursor_of(service)
         number = await socket.start(CHANGED, after=cursor)
@@ -269,7 +273,7 @@ async def test_a_stream_that_is_completed_falls_silent_and_its_id_is_free(servic
 
 
 async def test_each_operation_on_a_socket_reads_afresh(service: Served) -> None:
-    await change(service, ADD, "AAPL")
+    await track(service.container.database, "AAPL")
     async with service.socket() as socket:
         (first,) = (await socket.ask(READ))["data"]["symbols"]["nodes"]
         assert (first["version"], first["levels"], first["refresh"]) == (1, [], None)
@@ -283,7 +287,7 @@ async def test_each_operation_on_a_socket_reads_afresh(service: Served) -> None:
 
 async def test_each_event_reads_afresh(service: Served) -> None:
     """The levels of a symbol are loaded through loaders, which remember."""
-    await change(service, ADD, "AAPL")
+    await track(service.container.database, "AAPL")
     async with service.socket() as socket:
         query = "subscription($after: Cursor) { symbolChanged(after: $after) { kind symbol { levels { price } } } }"
         number = await socket.start(query, after=await cursor_of(service))

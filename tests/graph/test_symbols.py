@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from domain.errors import ProviderUnavailable, Trouble
+from domain.services.pipeline import Pipeline
 from domain.symbols import Profile
 from domain.tickers import AssetClass
+from persistence.unit_of_work import SqlDatabase
 from tests.support.client import GraphClient
 from tests.support.clock import EVENING, ManualClock
 from tests.support.provider import StubProvider
+from tests.support.universe import track
 
 SPELLINGS = {" brk.b ": "BRK-B", "eurusd": "EUR/USD", "btcusd": "BTC-USD", "aapl": "AAPL"}
 NO_IDS = ["Symbol:NOPE", "Symbol:", "Symbol:\0", "Symbol:a?b", "Bar:AAPL", "Symbol", "AAPL", "", ":", "é"]
@@ -59,12 +62,12 @@ async def log_end(graph: GraphClient) -> str:
 
 async def test_a_new_symbol_is_what_the_provider_says(graph: GraphClient) -> None:
     added = await graph.add("AAPL")
-    assert (added["__typename"], added["job"]) == ("SymbolAdded", None)
+    assert added["__typename"] == "SymbolAdded"
     assert added["symbol"] == {
         "ticker": "AAPL",
         "name": "AAPL Inc.",
         "assetClass": "STOCK",
-        "status": "ACTIVE",
+        "status": "ONBOARDING",
         "version": 1,
         "lastUpdated": None,
         "asOf": None,
@@ -75,17 +78,48 @@ async def test_a_new_symbol_is_what_the_provider_says(graph: GraphClient) -> Non
     }
 
 
+async def test_its_history_is_queued_and_makes_it_active(graph: GraphClient, pipeline: Pipeline) -> None:
+    await graph.add("MSFT")
+    job = (await graph.add("AAPL"))["job"]
+    expected = {"ticker": "AAPL", "status": "PENDING", "phase": "QUEUED", "position": 2, "requestedBy": None}
+    assert job == expected | {"id": job["id"]}
+    assert await tickers(graph, status="ONBOARDING") == ["AAPL", "MSFT"]
+    await pipeline.work_off()
+    stored = await read(graph, "AAPL")
+    assert (stored["status"], stored["version"], stored["lastUpdated"]) == ("ACTIVE", 2, EVENING.isoformat())
+    assert len(stored["bars"]["nodes"]) == 120
+    assert len(stored["levels"]) == stored["levelCount"] > 0
+    again = await graph.add("AAPL")
+    assert (again["symbol"]["status"], again["symbol"]["version"], again["job"]) == ("ACTIVE", 2, None)
+
+
+async def test_a_full_queue_is_told_and_adds_nothing(graph: GraphClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph.services.onboarding.queue, "depth", 1)
+    await graph.add("AAPL")
+    end = await log_end(graph)
+    assert await graph.add("MSFT") == {
+        "__typename": "QueueFull",
+        "message": "The queue holds 1 of 1 and has 0 places for the 1 that were asked for; try again in 30 s.",
+        "code": "QUEUE_FULL",
+        "depth": 1,
+        "maxDepth": 1,
+        "freeAfterSeconds": 30,
+    }
+    assert await tickers(graph) == ["AAPL"]
+    assert await log_end(graph) == end
+
+
 async def test_the_callers_class_and_name_win(graph: GraphClient) -> None:
     symbol = (await graph.add("AAPL", assetClass="ETF", name="An orchard"))["symbol"]
     assert (symbol["assetClass"], symbol["name"], symbol["version"]) == ("ETF", "An orchard", 1)
 
 
 async def test_adding_what_is_there_changes_nothing(graph: GraphClient) -> None:
-    await graph.add("AAPL")
+    job = (await graph.add("AAPL"))["job"]
     end = await log_end(graph)
     for same in ({}, {"expectedVersion": 1}, {"assetClass": "STOCK"}, {"assetClass": "STOCK", "name": "AAPL Inc."}):
         again = await graph.add("AAPL", **same)
-        assert (again["__typename"], again["symbol"]["version"]) == ("SymbolAdded", 1)
+        assert (again["__typename"], again["symbol"]["version"], again["job"]) == ("SymbolAdded", 1, job)
     assert await log_end(graph) == end
 
 
@@ -113,15 +147,16 @@ async def test_a_change_of_class_or_name_needs_the_version(graph: GraphClient, f
     assert (stored[field], stored["version"]) == (value, 2)
 
 
-async def test_a_retired_symbol_is_revived_with_its_version(graph: GraphClient) -> None:
-    await graph.add("AAPL")
+async def test_a_retired_symbol_is_revived_with_its_version(graph: GraphClient, database: SqlDatabase) -> None:
+    await track(database, "AAPL")
     await graph.remove("AAPL", 1)
     for wrong in ({}, {"expectedVersion": 1}):
         refused = await graph.add("AAPL", **wrong)
         assert (refused["__typename"], refused["currentVersion"]) == ("VersionConflict", 2)
         assert (await read(graph, "AAPL"))["status"] == "RETIRED"
-    revived = (await graph.add("AAPL", expectedVersion=2))["symbol"]
-    assert (revived["status"], revived["version"]) == ("ACTIVE", 3)
+    revived = await graph.add("AAPL", expectedVersion=2)
+    assert (revived["symbol"]["status"], revived["symbol"]["version"]) == ("ONBOARDING", 3)
+    assert (revived["job"]["ticker"], revived["job"]["status"]) == ("AAPL", "PENDING")
     assert await tickers(graph) == ["AAPL"]
 
 
@@ -166,14 +201,15 @@ async def test_nothing_is_added_while_the_provider_is_out(graph: GraphClient, pr
 async def test_two_who_add_at_once_get_one_symbol(graph: GraphClient) -> None:
     answers = await asyncio.gather(*(graph.add("AAPL") for _ in range(5)))
     assert [(answer["__typename"], answer["symbol"]["version"]) for answer in answers] == [("SymbolAdded", 1)] * 5
+    assert len({answer["job"]["id"] for answer in answers}) == 1
     assert await tickers(graph) == ["AAPL"]
 
 
 # ── remove
 
 
-async def test_a_removed_symbol_keeps_its_history(graph: GraphClient) -> None:
-    await graph.add("AAPL")
+async def test_a_removed_symbol_keeps_its_history(graph: GraphClient, database: SqlDatabase) -> None:
+    await track(database, "AAPL")
     await graph.refresh("AAPL")
     held = await read(graph, "AAPL")
     assert held["bars"]["nodes"]
@@ -183,9 +219,8 @@ async def test_a_removed_symbol_keeps_its_history(graph: GraphClient) -> None:
     assert await read(graph, "AAPL") == held | {"status": "RETIRED", "version": 3}
 
 
-async def test_a_retired_symbol_is_seen_only_by_who_asks_for_it(graph: GraphClient) -> None:
-    await graph.add("AAPL")
-    await graph.add("MSFT")
+async def test_a_retired_symbol_is_seen_only_by_who_asks_for_it(graph: GraphClient, database: SqlDatabase) -> None:
+    await track(database, "AAPL", "MSFT")
     await graph.remove("AAPL", 1)
     assert await tickers(graph) == ["MSFT"]
     assert await tickers(graph, tickers=["AAPL", "MSFT"]) == ["MSFT"]
@@ -194,8 +229,20 @@ async def test_a_retired_symbol_is_seen_only_by_who_asks_for_it(graph: GraphClie
     assert (await read(graph, "AAPL"))["status"] == "RETIRED"
 
 
-async def test_a_removal_needs_the_version_and_a_symbol_that_is_there(graph: GraphClient) -> None:
-    await graph.add("AAPL")
+async def test_removing_cancels_the_onboarding(graph: GraphClient) -> None:
+    job = (await graph.add("AAPL"))["job"]
+    assert (await graph.remove("AAPL", 1))["symbol"]["status"] == "RETIRED"
+    found = await graph("query($id: ID!) { onboardingJob(id: $id) { status error finishedAt position } }", id=job["id"])
+    assert found["onboardingJob"] == {
+        "status": "CANCELLED",
+        "error": "its symbol was removed",
+        "finishedAt": EVENING.isoformat(),
+        "position": None,
+    }
+
+
+async def test_a_removal_needs_the_version_and_a_symbol_that_is_there(graph: GraphClient, database: SqlDatabase) -> None:
+    await track(database, "AAPL")
     wrong = await graph.remove("AAPL", 2)
     assert (wrong["__typename"], wrong["expectedVersion"], wrong["currentVersion"]) == ("VersionConflict", 2, 1)
     await graph.remove("AAPL", 1)
@@ -209,8 +256,8 @@ async def test_a_removal_needs_the_version_and_a_symbol_that_is_there(graph: Gra
 # ── refresh
 
 
-async def test_a_refresh_brings_bars_and_levels(graph: GraphClient) -> None:
-    await graph.add("AAPL")
+async def test_a_refresh_brings_bars_and_levels(graph: GraphClient, database: SqlDatabase) -> None:
+    await track(database, "AAPL")
     done = await graph.refresh("AAPL")
     assert (done["__typename"], done["barsReceived"], done["barsChanged"]) == ("SymbolRefreshed", 120, 120)
     assert done["levelsExtracted"] == done["symbol"]["levelCount"] > 0
@@ -220,8 +267,10 @@ async def test_a_refresh_brings_bars_and_levels(graph: GraphClient) -> None:
     assert (len(stored["levels"]), stored["version"]) == (done["levelsExtracted"], 2)
 
 
-async def test_a_second_refresh_changes_only_what_is_news(graph: GraphClient, clock: ManualClock) -> None:
-    await graph.add("AAPL")
+async def test_a_second_refresh_changes_only_what_is_news(
+    graph: GraphClient, database: SqlDatabase, clock: ManualClock
+) -> None:
+    await track(database, "AAPL")
     await graph.refresh("AAPL")
     clock.advance(timedelta(days=1))
     again = await graph.refresh("AAPL", expectedVersion=2)
@@ -229,8 +278,10 @@ async def test_a_second_refresh_changes_only_what_is_news(graph: GraphClient, cl
     assert 0 < again["barsChanged"] <= again["barsReceived"] < 120
 
 
-async def test_the_refresh_in_flight_is_shown_and_another_is_refused(graph: GraphClient, provider: StubProvider) -> None:
-    await graph.add("AAPL")
+async def test_the_refresh_in_flight_is_shown_and_another_is_refused(
+    graph: GraphClient, database: SqlDatabase, provider: StubProvider
+) -> None:
+    await track(database, "AAPL")
     started, may_answer = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -253,8 +304,21 @@ async def test_the_refresh_in_flight_is_shown_and_another_is_refused(graph: Grap
     assert (await read(graph, "AAPL"))["refresh"] is None
 
 
-async def test_a_refresh_that_finds_nothing_changes_nothing(graph: GraphClient, provider: StubProvider) -> None:
+async def test_a_symbol_that_is_being_onboarded_is_not_refreshed(graph: GraphClient) -> None:
     await graph.add("AAPL")
+    assert await graph.refresh("AAPL") == {
+        "__typename": "AlreadyRefreshing",
+        "message": "AAPL is already being refreshed, since 2026-03-27T20:30:00Z by onboarding.",
+        "code": "ALREADY_REFRESHING",
+        "refresh": {"ticker": "AAPL", "startedAt": EVENING.isoformat(), "startedBy": "onboarding"},
+    }
+    assert (await graph.refresh("AAPL", expectedVersion=2))["__typename"] == "VersionConflict"
+
+
+async def test_a_refresh_that_finds_nothing_changes_nothing(
+    graph: GraphClient, database: SqlDatabase, provider: StubProvider
+) -> None:
+    await track(database, "AAPL")
     await graph.refresh("AAPL")
     held = await read(graph, "AAPL")
     provider.bars = []
@@ -267,9 +331,9 @@ async def test_a_refresh_that_finds_nothing_changes_nothing(graph: GraphClient, 
     assert await read(graph, "AAPL") == held
 
 
-async def test_a_refresh_needs_a_tracked_symbol_and_its_version(graph: GraphClient) -> None:
+async def test_a_refresh_needs_a_tracked_symbol_and_its_version(graph: GraphClient, database: SqlDatabase) -> None:
     assert (await graph.refresh("AAPL"))["__typename"] == "SymbolNotFound"
-    await graph.add("AAPL")
+    await track(database, "AAPL")
     wrong = await graph.refresh("AAPL", expectedVersion=3)
     assert (wrong["__typename"], wrong["expectedVersion"], wrong["currentVersion"]) == ("VersionConflict", 3, 1)
     await graph.remove("AAPL", 1)
@@ -280,13 +344,14 @@ async def test_a_refresh_needs_a_tracked_symbol_and_its_version(graph: GraphClie
 # ── finding
 
 
-async def test_every_spelling_is_accepted_everywhere(graph: GraphClient) -> None:
+async def test_every_spelling_is_accepted_everywhere(graph: GraphClient, pipeline: Pipeline) -> None:
     for text, ticker in SPELLINGS.items():
         assert (await graph.add(text))["symbol"]["ticker"] == ticker
         assert (await read(graph, text))["ticker"] == ticker
         assert await tickers(graph, tickers=[text, "nope"]) == [ticker]
+        await pipeline.work_off()
         assert (await graph.refresh(text))["symbol"]["ticker"] == ticker
-        assert (await graph.remove(text, 2))["symbol"]["ticker"] == ticker
+        assert (await graph.remove(text, 3))["symbol"]["ticker"] == ticker
 
 
 async def test_what_is_no_ticker_names_nothing(graph: GraphClient) -> None:
@@ -297,17 +362,16 @@ async def test_what_is_no_ticker_names_nothing(graph: GraphClient) -> None:
     assert (code, message.split(":")[0]) == ("INVALID_TICKER", "'a?b' is not a ticker")
 
 
-async def test_a_pair_says_what_it_is_made_of(graph: GraphClient) -> None:
-    await graph.add("eurusd")
-    await graph.add("AAPL")
+async def test_a_pair_says_what_it_is_made_of(graph: GraphClient, database: SqlDatabase) -> None:
+    await track(database, "EUR/USD", "AAPL")
     pair, stock = await read(graph, "EUR/USD"), await read(graph, "AAPL")
     assert (pair["baseCurrency"], pair["quoteCurrency"], pair["exchange"]) == ("EUR", "USD", None)
     assert (stock["baseCurrency"], stock["quoteCurrency"], stock["exchange"]) == (None, None, "XNAS")
 
 
-async def test_a_filter_narrows_by_all_that_it_names(graph: GraphClient) -> None:
+async def test_a_filter_narrows_by_all_that_it_names(graph: GraphClient, database: SqlDatabase) -> None:
     for ticker in ("MSFT", "BTC-USD", "AAPL", "EUR/USD"):
-        await graph.add(ticker)
+        await track(database, ticker)
     assert await tickers(graph) == ["AAPL", "BTC-USD", "EUR/USD", "MSFT"]
     assert await tickers(graph, assetClass="STOCK") == ["AAPL", "MSFT"]
     assert await tickers(graph, assetClass="CRYPTO", tickers=["AAPL"]) == []
@@ -322,22 +386,21 @@ async def test_a_name_may_be_any_text(graph: GraphClient) -> None:
     assert (await read(graph, "AAPL"))["name"] == name
 
 
-async def test_a_global_id_leads_back(graph: GraphClient) -> None:
-    await graph.add("brk.b")
+async def test_a_global_id_leads_back(graph: GraphClient, database: SqlDatabase) -> None:
+    await track(database, "BRK-B")
     held = await read(graph, "BRK-B")
     found = await graph("query($id: ID!) { node(id: $id) { __typename id ... on Symbol { ticker } } }", id=held["id"])
     assert found["node"] == {"__typename": "Symbol", "id": held["id"], "ticker": "BRK-B"}
 
 
-async def test_an_id_that_names_nothing_is_null(graph: GraphClient) -> None:
-    await graph.add("AAPL")
+async def test_an_id_that_names_nothing_is_null(graph: GraphClient, database: SqlDatabase) -> None:
+    await track(database, "AAPL")
     for text in (*NO_IDS, *(base64.urlsafe_b64encode(key.encode()).decode() for key in NO_IDS)):
         assert (await graph("query($id: ID!) { node(id: $id) { id } }", id=text))["node"] is None, text
 
 
-async def test_a_search_says_what_is_tracked(graph: GraphClient) -> None:
-    await graph.add("AAPL")
-    await graph.add("MSFT")
+async def test_a_search_says_what_is_tracked(graph: GraphClient, database: SqlDatabase) -> None:
+    await track(database, "AAPL", "MSFT")
     await graph.remove("MSFT", 1)
     query = "query($text: String!, $first: Int) { searchSymbols(text: $text, first: $first) { ticker isTracked currency } }"
     found = (await graph(query, text="a", first=None))["searchSymbols"]

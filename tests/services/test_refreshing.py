@@ -24,6 +24,7 @@ from domain.events import Position, SymbolChanged, SymbolChangeKind
 from domain.levels import Extraction, PriceLevel, SymbolLevelExtractor
 from domain.ports import BarQuery
 from domain.services import asking
+from domain.services.pipeline import Pipeline
 from domain.services.refreshing import Refreshed, Refreshing
 from domain.staleness import AttemptOutcome
 from domain.symbols import Symbol
@@ -37,6 +38,7 @@ from tests.support.clock import EVENING, ManualClock
 from tests.support.journal import changes_of
 from tests.support.mutants import mutated
 from tests.support.provider import StubProvider, daily_bar, wave
+from tests.support.universe import track
 
 Refresh = Callable[..., Coroutine[None, None, Refreshed]]
 DAY = timedelta(days=1)
@@ -45,8 +47,8 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 
 
 @pytest.fixture(autouse=True)
-async def _tracked(services: Services) -> None:
-    await services.symbols.add("AAPL", None, None, None)
+async def _tracked(database: SqlDatabase) -> None:
+    await track(database, "AAPL")
 
 
 @pytest.fixture
@@ -423,6 +425,27 @@ async def test_a_second_refresh_is_told_of_the_first(
     assert (await held(database)).kinds.count(SymbolChangeKind.REFRESH_STARTED) == 2
 
 
+async def test_of_a_symbol_that_is_being_onboarded_only_the_onboarding_brings_the_prices(
+    refresh: Refresh, services: Services, pipeline: Pipeline, clock: ManualClock
+) -> None:
+    await services.symbols.add("MSFT", None, None, None)
+    queued_at = clock.now()
+    clock.advance(timedelta(minutes=1))
+    for version in (None, 1):
+        with pytest.raises(AlreadyRefreshing) as refused:
+            await refresh(version, "MSFT")
+        assert refused.value.refresh == RefreshInFlight("MSFT", queued_at, "onboarding")
+    with pytest.raises(VersionConflict):
+        await refresh(2, "MSFT")
+    claim = await pipeline.claim()
+    assert claim is not None
+    with pytest.raises(AlreadyRefreshing) as refused:
+        await refresh(None, "MSFT")
+    assert refused.value.refresh == RefreshInFlight("MSFT", clock.now(), "onboarding")
+    await pipeline.run(claim)
+    assert (await refresh(None, "MSFT")).symbol.version == 3
+
+
 async def test_of_ten_refreshes_at_once_one_is_made(refresh: Refresh, provider: StubProvider, database: SqlDatabase) -> None:
     gate = Gate(provider)
     all_of_them = [asyncio.create_task(refresh()) for _ in range(10)]
@@ -570,7 +593,7 @@ async def test_who_lost_the_lease_writes_nothing(
 
 async def remove_while_the_dead_are_ended(services: Services, database: SqlDatabase) -> None:
     """MSFT is being removed when the sweep comes by: the removal holds the symbol, and appends last."""
-    await services.symbols.add("MSFT", None, None, None)
+    await track(database, "MSFT")
     await begin(database, "AAPL", "MSFT")
     async with database.write() as unit:
         locked = await unit.symbols.lock("MSFT")

@@ -60,17 +60,18 @@ class GraphClient:
 
 _SYMBOL = "symbol { ticker name assetClass status version lastUpdated asOf levelCount lastPrice isStale stalenessReason }"
 _MEMBERS = {
-    "SymbolAdded": f"{_SYMBOL} job {{ id }}",
+    "SymbolAdded": f"{_SYMBOL} job {{ id ticker status phase position requestedBy }}",
     "SymbolRemoved": _SYMBOL,
     "SymbolRefreshed": f"{_SYMBOL} levelsExtracted barsReceived barsChanged",
     "VersionConflict": "expectedVersion currentVersion",
     "InvalidTicker": "ticker suggestions",
     "SymbolNotFound": "ticker",
     "AlreadyRefreshing": "refresh { ticker startedAt startedBy }",
+    "QueueFull": "depth maxDepth freeAfterSeconds: retryAfterSeconds",  # of another type than the provider's, which is nullable
     "ProviderUnavailable": "provider retryAfterSeconds",
 }
 _UNIONS = {
-    "addSymbol": ("SymbolAdded", "InvalidTicker", "SymbolNotFound", "VersionConflict", "ProviderUnavailable"),
+    "addSymbol": ("SymbolAdded", "InvalidTicker", "SymbolNotFound", "VersionConflict", "QueueFull", "ProviderUnavailable"),
     "removeSymbol": ("SymbolRemoved", "SymbolNotFound", "VersionConflict"),
     "refreshSymbol": ("SymbolRefreshed", "AlreadyRefreshing", "SymbolNotFound", "VersionConflict", "ProviderUnavailable"),
 }

@@ -21,6 +21,7 @@ import httpx
 
 from tests.support.client import mutation
 from tests.support.inquiries import Inquiries
+from tests.support.universe import track_in
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 45
@@ -126,11 +127,12 @@ async def plain(environment: dict[str, str], errors: Path, *arguments: str) -> P
 
 
 class Service:
-    """One process that serves, ready to be asked."""
+    """One process that serves the database at `database_url`, ready to be asked."""
 
-    def __init__(self, process: Process, url: str, client: httpx.AsyncClient, errors: Path) -> None:
+    def __init__(self, process: Process, url: str, database_url: str, client: httpx.AsyncClient, errors: Path) -> None:
         self.process = process
         self.url = url
+        self._database_url = database_url
         self._client = client
         self._errors = errors
 
@@ -139,8 +141,9 @@ class Service:
         answer = await self._client.post(f"{self.url}/graphql", json={"query": query, "variables": variables})
         return answer.json()
 
-    async def add(self, ticker: str) -> dict[str, Any]:
-        return await self._mutate("addSymbol", ticker=ticker)
+    async def add(self, ticker: str) -> None:
+        """Tracked and ready, never refreshed: past the service, so that no onboarding is queued."""
+        await track_in(self._database_url, ticker)
 
     async def remove(self, ticker: str, version: int) -> dict[str, Any]:
         return await self._mutate("removeSymbol", ticker=ticker, expectedVersion=version)
@@ -223,20 +226,22 @@ class Processes:
         await self._client.aclose()
         self._folder.cleanup()
 
-    async def start(self, number: int, *mutants: str, **environment: str) -> list[Service]:
+    async def start(self, number: int, *mutants: str, works: bool = False, **environment: str) -> list[Service]:
         """So many processes, started together."""
         async with asyncio.TaskGroup() as group:
-            starting = [group.create_task(self.start_one(*mutants, **environment)) for _ in range(number)]
+            starting = [group.create_task(self.start_one(*mutants, works=works, **environment)) for _ in range(number)]
         return [task.result() for task in starting]
 
-    async def start_one(self, *mutants: str, **environment: str) -> Service:
-        process, errors = await self._run(mutants, environment, "serve")
+    async def start_one(self, *mutants: str, works: bool = False, **environment: str) -> Service:
+        """With a worker of the onboarding queue in it, if it `works`."""
+        process, errors = await self._run(mutants, environment, "serve", *([] if works else ["--no-workers"]))
         assert process.stdout is not None
         async with asyncio.timeout(START_SECONDS):
             line = (await process.stdout.readline()).decode()
             _, found, address = line.strip().partition("Freshtape is at ")
             assert found, f"the service did not start: {line!r} {errors.read_text()}"
-            service = Service(process, address.removesuffix("/graphql"), self._client, errors)
+            database_url = (self._environment | environment)["FRESHTAPE_DATABASE_URL"]
+            service = Service(process, address.removesuffix("/graphql"), database_url, self._client, errors)
             await until(service.is_ready, START_SECONDS)
         return service
 

@@ -84,14 +84,19 @@ class Socket:
 
 @asynccontextmanager
 async def served(
-    database_url: str, open_provider: Callable[[Settings, Clock], MarketDataProvider], **settings: Any
+    database_url: str,
+    open_provider: Callable[[Settings, Clock], MarketDataProvider],
+    *,
+    works: bool = False,
+    **settings: Any,
 ) -> AsyncIterator[Served]:
-    """The service as `freshtape serve` runs it, on the evening of the sample market, until the block ends."""
+    """The service as `freshtape serve` runs it, on the evening of the sample market, until the block ends; without a worker of
+    the onboarding queue, unless it `works`."""
     wanted = {"database_url": database_url, "port": 0, "providers": ("sample",), "clock": EVENING, **settings}
     async with open_container(Settings.model_construct(**wanted), open_provider) as container:
         address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         with handlers_kept():
-            serving = asyncio.create_task(serve(container, address.set_result))
+            serving = asyncio.create_task(serve(container, address.set_result, works=works))
             either: set[asyncio.Future[Any]] = {serving, address}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             async with httpx.AsyncClient(base_url=address.result(), timeout=ANSWER_SECONDS, trust_env=False) as http:

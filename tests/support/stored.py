@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from domain.bars import Bar, CorporateAction, split_adjusted
 from domain.errors import RefreshInFlight
-from domain.events import LoggedChange, Position, SymbolChangeKind
+from domain.events import Logged, LoggedChange, Position, SymbolChangeKind
 from domain.levels import PriceLevel, SymbolLevelExtractor
 from domain.symbols import Symbol
 from persistence.engine import Engine
@@ -19,14 +19,19 @@ ENDS = {SymbolChangeKind.REFRESHED, SymbolChangeKind.REFRESH_FAILED}
 
 @dataclass(frozen=True)
 class Stored:
-    """`changes` are the whole log's; the rest is of the symbol."""
+    """`log` is the whole log; the rest is of the symbol."""
 
     symbol: Symbol
     levels: Sequence[PriceLevel]
     bars: Sequence[Bar]
     actions: Sequence[CorporateAction]
     refresh: RefreshInFlight | None
-    changes: Sequence[LoggedChange]
+    log: Sequence[Logged]
+
+    @property
+    def changes(self) -> list[LoggedChange]:
+        """Of symbols, in the whole log."""
+        return changes_of(self.log)
 
     @property
     def kinds(self) -> list[SymbolChangeKind]:
@@ -34,7 +39,7 @@ class Stored:
 
     @property
     def is_numbered_without_gaps(self) -> bool:
-        return [change.position.number for change in self.changes] == list(range(1, len(self.changes) + 1))
+        return [entry.position.number for entry in self.log] == list(range(1, len(self.log) + 1))
 
     @property
     def is_refreshed_one_at_a_time(self) -> bool:
@@ -80,5 +85,5 @@ async def _read(database: SqlDatabase, ticker: str) -> Stored:
             bars=await unit.bars.daily_since(ticker, date.min + timedelta(days=1)),
             actions=(await unit.bars.actions([ticker])).get(ticker, []),
             refresh=(await unit.leases.in_flight([ticker])).get(ticker),
-            changes=changes_of(await unit.events.after(Position(head.log_id, 0), ALL)),
+            log=await unit.events.after(Position(head.log_id, 0), ALL),
         )

@@ -6,6 +6,7 @@ from domain.events import SymbolChanged, SymbolChangeKind
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass
 from persistence.engine import Engine
+from persistence.market_clock import clock_generation
 from persistence.unit_of_work import SqlDatabase
 from providers.sample import listing
 from web.settings import BUNDLED_SAMPLE
@@ -32,6 +33,6 @@ async def track_in(database_url: str, *tickers: str) -> None:
     """As track, in a database that others use."""
     engine = Engine(database_url)
     try:
-        await track(SqlDatabase(engine, clock_generation=0), *tickers)
+        await track(SqlDatabase(engine, await clock_generation(engine)), *tickers)
     finally:
         await engine.close()
