@@ -134,7 +134,7 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: Marke
         clock=clock.clock,
         about=About(version("freshtape"), engine.kind),
     )
-    pipeline = Pipeline(database, provider, queue, measuring, clock.clock)
+    pipeline = Pipeline(database, provider, queue, measuring, clock.clock, metrics.onboarding)
     return Container(settings, engine, database, feed, services, metrics, pipeline, clock.generation)
 
 

@@ -35,6 +35,12 @@ class Metrics:
         self._refreshes = Histogram(
             "freshtape_refresh_seconds", "Refreshes that have ended.", ["outcome"], registry=self.registry
         )
+        self._onboardings = Counter(
+            "freshtape_onboarding_attempts",
+            "Attempts at onboardings that have ended here: completed, partial, failed, postponed or lost to another worker.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._provider_calls = Histogram(
             "freshtape_provider_call_seconds",
             "Calls of providers, those refused by the gate among them.",
@@ -47,6 +53,9 @@ class Metrics:
 
     def refresh(self, outcome: str, seconds: float) -> None:
         self._refreshes.labels(outcome).observe(seconds)
+
+    def onboarding(self, outcome: str) -> None:
+        self._onboardings.labels(outcome).inc()
 
     def provider_call(self, provider: str, operation: str, outcome: str, seconds: float) -> None:
         self._provider_calls.labels(provider, operation, outcome).observe(seconds)

@@ -51,14 +51,16 @@ class Pipeline:
         queue: OnboardingQueue,
         measuring: Measuring,
         clock: Clock,
-        extractor: SymbolLevelExtractor | None = None,
+        observe: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`observe` is told how each attempt ends: completed, partial, failed, postponed or lost."""
         self._database = database
         self._provider = provider
         self._queue = queue
         self._measuring = measuring
         self._clock = clock
-        self._extractor = extractor or SymbolLevelExtractor()
+        self._observe = observe
+        self._extractor = SymbolLevelExtractor()
         self._work: dict[OnboardingPhase, Callable[[OnboardingJob], Awaitable[Write]]] = {
             OnboardingPhase.VALIDATING: self._validate,
             OnboardingPhase.FETCHING_PRICES: self._fetch_prices,
@@ -86,8 +88,9 @@ class Pipeline:
 
     async def run(self, claim: Claim) -> None:
         """To the end of the job or of the attempt, whatever happens on the way."""
+        outcome = "lost"
         try:
-            await self._run(claim.job, claim.token)
+            outcome = await self._run(claim.job, claim.token)
         except LeaseLost:
             log.info("the onboarding of %s was taken away", claim.job.ticker)
         except StoreUnavailable as error:
@@ -97,6 +100,8 @@ class Pipeline:
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(claim))
             raise
+        finally:
+            self._observe(outcome)
 
     async def work_off(self) -> None:
         """One job after the other, until none is up."""
@@ -108,10 +113,10 @@ class Pipeline:
         async with self._database.write() as unit:
             return await unit.jobs.hold(claim.job.id, claim.token)
 
-    async def _run(self, job: OnboardingJob, token: int) -> None:
+    async def _run(self, job: OnboardingJob, token: int) -> str:
+        """How it ended."""
         if job.lapses > MAX_LAPSES:
-            await self._fail(job, token, f"{MAX_LAPSES} workers died over it")
-            return
+            return await self._fail(job, token, f"{MAX_LAPSES} workers died over it")
         while job.is_active:
             try:
                 write = await self._work[job.phase](job)
@@ -119,11 +124,10 @@ class Pipeline:
             except (LeaseLost, StoreUnavailable):
                 raise
             except (SymbolNotFound, NoData) as refusal:
-                await self._fail(job, token, refusal.message)
-                return
+                return await self._fail(job, token, refusal.message)
             except Exception as error:
-                await self._end_attempt(job, token, error)
-                return
+                return await self._end_attempt(job, token, error)
+        return job.status.value
 
     async def _commit(self, job: OnboardingJob, token: int, write: Write) -> OnboardingJob:
         async with self._database.write() as unit:
@@ -141,13 +145,12 @@ class Pipeline:
 
     # ── ends that are none, or no good ones
 
-    async def _end_attempt(self, job: OnboardingJob, token: int, error: Exception) -> None:
+    async def _end_attempt(self, job: OnboardingJob, token: int, error: Exception) -> str:
         why = error.message if isinstance(error, Refusal) else "an internal fault, see the log"
         if not isinstance(error, ProviderUnavailable):
             log.error("the onboarding of %s met a fault in %s", job.ticker, job.phase.value, exc_info=error)
         if job.is_last_attempt:
-            await self._fail(job, token, why)
-            return
+            return await self._fail(job, token, why)
         retry_after = error.retry_after_seconds if isinstance(error, ProviderUnavailable) else None
         wait = wait_seconds(job.attempts, retry_after, random.random())
         async with self._database.write() as unit:
@@ -156,14 +159,16 @@ class Pipeline:
             postponed = await unit.jobs.get(job.id)
             assert postponed is not None
             await unit.events.append(*self._queue.steps(await self._queue.estimated(unit, [postponed])))
+        return "postponed"
 
-    async def _fail(self, job: OnboardingJob, token: int, why: str) -> None:
+    async def _fail(self, job: OnboardingJob, token: int, why: str) -> str:
         failed = job.ended(JobStatus.FAILED, self._clock.now(), why)
         async with self._database.write() as unit:
             await self._hold(unit, job, token)
             events = await leave(unit, await unit.symbols.lock(job.ticker), failed, self._clock)
             await unit.jobs.save(failed)
             await unit.events.append(*events, *self._queue.steps([failed]))
+        return failed.status.value
 
     async def _give_back(self, claim: Claim) -> None:
         try:
