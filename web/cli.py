@@ -104,13 +104,12 @@ def worker() -> None:
 @app.command()
 def demo() -> None:
     """Serve a recorded market from a new temporary database: nothing to set up, nothing left behind."""
-    from providers.sample import listing
     from web.container import open_container
-    from web.demo import demo_settings, fill
+    from web.demo import demo_settings, demo_tickers, fill
     from web.serving import serve as serve_container
 
     async def work(settings: Settings) -> None:
-        with _progress("Refreshing the sample market", len(listing(settings.sample_dir))) as done:
+        with _progress("Refreshing the sample market", len(demo_tickers(settings.sample_dir))) as done:
             await fill(settings, done)
         async with open_container(settings) as container:
             await serve_container(container, _invite)
