@@ -109,18 +109,19 @@ def _adjusted(bar: Bar, splits: Sequence[tuple[date, Decimal]]) -> Bar:
         return bar
     return replace(
         bar,
-        open=_quotient(bar.open, factor),
-        high=_quotient(bar.high, factor),
-        low=_quotient(bar.low, factor),
-        close=_quotient(bar.close, factor),
-        volume=_plain(WIDE.multiply(bar.volume, factor)),
+        open=quotient(bar.open, factor),
+        high=quotient(bar.high, factor),
+        low=quotient(bar.low, factor),
+        close=quotient(bar.close, factor),
+        volume=plain(WIDE.multiply(bar.volume, factor)),
     )
 
 
-def _quotient(price: Decimal, factor: Decimal) -> Decimal:
-    return _plain(WIDE.divide(price, factor).quantize(QUOTIENT, context=WIDE))
+def quotient(dividend: Decimal, divisor: Decimal) -> Decimal:
+    """With ten decimals at most, half to even."""
+    return plain(WIDE.divide(dividend, divisor).quantize(QUOTIENT, context=WIDE))
 
 
-def _plain(value: Decimal) -> Decimal:
+def plain(value: Decimal) -> Decimal:
     """Without trailing zeros and without an exponent: 110.250 → 110.25, 1E+3 → 1000."""
     return Decimal(f"{value.normalize(WIDE):f}")
