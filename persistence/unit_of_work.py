@@ -11,6 +11,7 @@ from persistence.bar_store import SqlBarStore
 from persistence.engine import UNCHANGED, Engine
 from persistence.event_log import Appended, SqlEventLog
 from persistence.job_store import SqlJobStore
+from persistence.portfolio_store import SqlPortfolioStore
 from persistence.provider_gates import SqlProviderGates
 from persistence.refresh_leases import SqlRefreshLeases
 from persistence.symbol_store import SqlSymbolStore
@@ -26,6 +27,7 @@ class SqlUnitOfWork:
         self.bars = SqlBarStore(connection)
         self.leases = SqlRefreshLeases(connection)
         self.jobs = SqlJobStore(connection)
+        self.portfolios = SqlPortfolioStore(connection)
         self.gates = SqlProviderGates(connection)
         self.events = SqlEventLog(connection, clock_generation)
 
