@@ -105,6 +105,10 @@ class Symbol:
             raise SymbolNotFound(self.ticker, "is retired")
         self.expect(version)
 
+    def split(self, last_price: Decimal | None) -> "Symbol":
+        """After a split, with its last price in the new shares."""
+        return replace(self, version=self.version + 1, last_price=last_price)
+
     def refreshed(
         self, *, at: datetime, as_of: datetime, last_price: Decimal | None, level_count: int, direction: Direction
     ) -> "Symbol":

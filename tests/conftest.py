@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 
+from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
+from domain.services.queueing import OnboardingQueue
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from graph.context import About, Services
@@ -135,6 +137,7 @@ def services(database: SqlDatabase, provider: StubProvider, clock: ManualClock) 
         symbols=Symbols(database, provider, clock, timedelta(hours=48)),
         refreshing=Refreshing(database, provider, clock),
         providers=Providers(database, [provider]),
+        portfolios=Portfolios(database, OnboardingQueue(clock, depth=50, places=3), clock),
         feed=feed,
         clock=clock,
         about=About("0.0.0", database.kind),

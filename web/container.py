@@ -11,7 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from domain.clock import Clock
 from domain.errors import StoreUnavailable
 from domain.ports import MarketDataProvider
+from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
+from domain.services.queueing import OnboardingQueue
 from domain.services.symbols import Symbols
 from graph.context import About, Services
 from persistence.answering import root
@@ -29,6 +31,7 @@ from web.workers import Loops, every
 log = logging.getLogger("freshtape")
 
 SWEEP_SECONDS = 3
+SPLIT_SECONDS = 30
 CLOCK_WATCH_SECONDS = 1
 PRUNE_SECONDS = 3600
 EVENTS_KEPT_DAYS = 7
@@ -112,10 +115,12 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: Marke
     provider = GatedProvider(opened, database, _budget(settings, opened), metrics.provider_call)
     feed = SqlEventFeed(database)
     database.on_append = feed.poke
+    queue = OnboardingQueue(clock.clock, depth=50, places=3)
     services = Services(
         symbols=Symbols(database, provider, clock.clock, settings.staleness_threshold),
         refreshing=CountedRefreshing(database, provider, clock.clock, metrics.refresh),
         providers=Providers(database, [provider]),
+        portfolios=Portfolios(database, queue, clock.clock),
         feed=feed,
         clock=clock.clock,
         about=About(version("freshtape"), engine.kind),
@@ -135,6 +140,9 @@ async def running_loops(container: Container, on_clock_replaced: Callable[[], No
     async def sweep() -> None:
         await container.services.refreshing.end_lapsed_refreshes()
 
+    async def split() -> None:
+        await container.services.refreshing.apply_due_splits()
+
     async def prune() -> None:
         async with container.database.write() as unit:
             await unit.events.prune(EVENTS_KEPT_DAYS)
@@ -146,6 +154,7 @@ async def running_loops(container: Container, on_clock_replaced: Callable[[], No
     async with Loops() as loops:
         loops.start("event feed", container.feed.run)
         loops.start("lapsed refreshes", every(SWEEP_SECONDS, sweep))
+        loops.start("due splits", every(SPLIT_SECONDS, split))
         loops.start("clock watch", every(CLOCK_WATCH_SECONDS, watch_clock))
         loops.start("event retention", every(PRUNE_SECONDS, prune))
         if container.engine.kind == "postgresql":
