@@ -7,6 +7,7 @@ import strawberry
 from strawberry.types.field import StrawberryField
 
 from domain import errors
+from graph.types.portfolio import RowError
 from graph.types.symbol import RefreshJob
 
 
@@ -58,6 +59,16 @@ class QueueFull(Problem):
     retry_after_seconds: int
 
 
+@strawberry.type
+class PortfolioNotFound(Problem):
+    portfolio_id: strawberry.ID
+
+
+@strawberry.type
+class InvalidPortfolio(Problem):
+    errors: list[RowError]
+
+
 class _Answer:
     """Turns one kind of refusal into its union member (Strawberry's ExceptionHandler protocol)."""
 
@@ -85,4 +96,6 @@ ANSWERS = (
         ProviderUnavailable,
         lambda e: {"provider": e.provider, "retry_after_seconds": e.retry_after_seconds},
     ),
+    _Answer(errors.PortfolioNotFound, PortfolioNotFound, lambda e: {"portfolio_id": e.portfolio}),
+    _Answer(errors.InvalidPortfolio, InvalidPortfolio, lambda e: {"errors": [RowError.from_domain(each) for each in e.errors]}),
 )

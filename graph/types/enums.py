@@ -7,6 +7,7 @@ from domain.events import SymbolChangeKind
 from domain.gates import CircuitState
 from domain.levels import Direction, LevelKind
 from domain.onboarding import JobStatus, OnboardingPhase
+from domain.portfolio import PortfolioStatus
 from domain.staleness import StalenessReason
 from domain.symbols import SymbolStatus
 from domain.tickers import AssetClass
@@ -19,6 +20,7 @@ __all__ = [
     "JobStatus",
     "LevelKind",
     "OnboardingPhase",
+    "PortfolioStatus",
     "StalenessReason",
     "SymbolChangeKind",
     "SymbolStatus",
@@ -38,6 +40,7 @@ for _enum in (
     JobStatus,
     LevelKind,
     OnboardingPhase,
+    PortfolioStatus,
     StalenessReason,
     SymbolChangeKind,
     SymbolStatus,

@@ -4,8 +4,9 @@ from datetime import datetime
 
 import strawberry
 
+from domain import onboarding as domain
 from graph.types.enums import JobStatus, OnboardingPhase
-from graph.types.node import Node
+from graph.types.node import Node, global_id
 
 
 @strawberry.type
@@ -23,3 +24,22 @@ class OnboardingJob(Node):
     started_at: datetime | None
     finished_at: datetime | None
     error: str | None
+
+    @classmethod
+    def from_domain(cls, job: domain.OnboardingJob) -> "OnboardingJob":
+        return cls(
+            id=global_id("OnboardingJob", job.id),
+            ticker=job.ticker,
+            status=job.status,
+            phase=job.phase,
+            progress_percent=job.progress_percent,
+            position=job.position,
+            estimated_seconds=job.estimated_seconds,
+            attempts=job.attempts,
+            max_attempts=domain.MAX_ATTEMPTS,
+            requested_by=job.requested_by,
+            queued_at=job.queued_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            error=job.error,
+        )

@@ -79,7 +79,7 @@ async def main(services: Services, provider: StubProvider, database: SqlDatabase
     await services.refreshing.refresh("AAPL", None, "api")
     await services.portfolios.import_("Main", file_of("AAPL,10,90", "AAPL,5,90,2025-01-02,2025-02-03"))
     found = await held(database)
-    assert (found.worth, found.is_consistent) == (1000, True)
+    assert [found.worth, found.is_consistent] == [1000, True]
     return found
 
 
@@ -106,13 +106,13 @@ async def test_a_new_price_reaches_every_open_lot(
     third = await kept(database, "Third")
     await refresh_with(services, provider, clock, "110")
     after = await held(database)
-    assert (after.worth, after.is_consistent) == (1100, True)
+    assert [after.worth, after.is_consistent] == [1100, True]
     assert [after.lots[0].last_price, after.lots[0].last_price_date] == [110, TOMORROW]
     assert after.lots[1] == main.lots[1], "a closed lot stays as it was"
     assert after.portfolio.version == 1, "positions have not changed"
     other, _ = await kept(database, "Other")
     assert other.snapshot is not None
-    assert (other.snapshot.total_value, other.snapshot.is_complete) == (-110, False)
+    assert [other.snapshot.total_value, other.snapshot.is_complete] == [-110, False]
     assert await kept(database, "Third") == third
 
 
@@ -149,7 +149,7 @@ async def test_the_first_price_makes_it_ready_and_is_checked_against_the_entry(
         assert await revalue(unit, "AAPL", TODAY) == 1
     after, (lot,) = await kept(database)
     assert after.is_priced
-    assert (lot.quantity, lot.note is not None, after.version) == (10, True, 1)
+    assert [lot.quantity, lot.note is not None, after.version] == [10, True, 1]
 
 
 # ── splits
@@ -160,7 +160,7 @@ async def test_a_split_that_a_refresh_learns_of(
 ) -> None:
     await refresh_with(services, provider, clock, "26", split_of())
     after = await held(database)
-    assert (after.worth, after.is_consistent) == (40 * 26, True)
+    assert [after.worth, after.is_consistent] == [40 * 26, True]
     assert [after.lots[0].quantity, after.lots[0].entry_price, after.lots[0].shares_as_of] == [40, Decimal("22.5"), TOMORROW]
     assert after.lots[1] == main.lots[1]
     assert after.portfolio.version == 2
@@ -168,7 +168,7 @@ async def test_a_split_that_a_refresh_learns_of(
     assert after.kinds[-3:] == [SymbolChangeKind.REFRESH_STARTED, SymbolChangeKind.SPLIT, SymbolChangeKind.REFRESHED]
     await refresh_with(services, provider, clock, "27", split_of())
     again = await held(database)
-    assert (again.worth, again.portfolio.version, again.kinds.count(SymbolChangeKind.SPLIT)) == (40 * 27, 2, 1)
+    assert [again.worth, again.portfolio.version, again.kinds.count(SymbolChangeKind.SPLIT)] == [40 * 27, 2, 1]
 
 
 async def test_the_file_and_the_export_are_both_the_same_portfolio_after_a_split(
@@ -191,10 +191,10 @@ async def test_a_crash_between_split_and_price_leaves_what_belongs_together(
         await refresh_with(services, provider, clock, "26", split_of())
     between = await held(database)
     assert (between.worth, between.is_consistent) == (main.worth, True)
-    assert (between.symbol.last_price, between.lots[0].quantity) == (25, 40)
+    assert [between.symbol.last_price, between.lots[0].quantity] == [25, 40]
     await services.refreshing.refresh("AAPL", None, "api")
     after = await held(database)
-    assert (after.worth, after.is_consistent, after.portfolio.version) == (40 * 26, True, 2)
+    assert [after.worth, after.is_consistent, after.portfolio.version] == [40 * 26, True, 2]
     assert after.kinds.count(SymbolChangeKind.SPLIT) == 1
 
 
@@ -206,7 +206,7 @@ async def test_a_crash_within_the_split_leaves_nothing_of_it(
         await refresh_with(services, provider, clock, "26", split_of())
     between = await held(database)
     assert (between.lots, between.portfolio) == (main.lots, main.portfolio)
-    assert (between.symbol.last_price, between.symbol.version) == (100, main.symbol.version)
+    assert [between.symbol.last_price, between.symbol.version] == [100, main.symbol.version]
     async with database.read() as unit:
         assert await unit.bars.actions(["AAPL"]) == {}
 
@@ -234,14 +234,14 @@ async def test_a_split_known_ahead_comes_when_its_day_does(
     clock.advance(DAY)
     assert await services.refreshing.apply_due_splits() == ["AAPL"]
     after = await held(database)
-    assert (after.worth, after.is_consistent, after.symbol.last_price) == (main.worth, True, 25)
+    assert [after.worth, after.is_consistent, after.symbol.last_price] == [main.worth, True, 25]
     assert (after.portfolio.version, after.symbol.version) == (2, main.symbol.version + 1)
     assert after.kinds[-1] is SymbolChangeKind.SPLIT
     assert await services.refreshing.apply_due_splits() == []
     assert await held(database) == after
     clock.advance(DAY)
     assert await services.refreshing.apply_due_splits() == ["AAPL"]
-    assert ((await held(database)).worth, (await held(database)).lots[0].quantity) == (main.worth, 80)
+    assert [(await held(database)).worth, (await held(database)).lots[0].quantity] == [main.worth, 80]
 
 
 async def test_or_with_the_refresh_that_comes_first(
@@ -252,7 +252,7 @@ async def test_or_with_the_refresh_that_comes_first(
     clock.advance(DAY)
     await refresh_with(services, provider, clock, "26")
     after = await held(database)
-    assert (after.worth, after.is_consistent, after.portfolio.version) == (40 * 26, True, 2)
+    assert [after.worth, after.is_consistent, after.portfolio.version] == [40 * 26, True, 2]
     assert after.kinds.count(SymbolChangeKind.SPLIT) == 1
     assert await services.refreshing.apply_due_splits() == []
 
@@ -271,7 +271,7 @@ async def test_a_refresh_under_way_is_left_alone_by_the_days_splits(
     clock.advance(DAY)
     await refresh_with(services, provider, clock, "26")
     assert applied == [[]]
-    assert ((await held(database)).worth, (await held(database)).is_consistent) == (40 * 26, True)
+    assert [(await held(database)).worth, (await held(database)).is_consistent] == [40 * 26, True]
 
 
 async def test_lots_imported_on_the_day_itself_are_in_its_shares_before_the_price_is(
@@ -294,7 +294,7 @@ async def test_a_split_heard_of_late_changes_the_lots_and_no_price(
     assert (await held(database)).worth == 250, "as long as nobody has said why"
     await refresh_with(services, provider, clock, "25", split_of())
     after = await held(database)
-    assert (after.worth, after.is_consistent, after.lots[0].quantity) == (1000, True, 40)
+    assert [after.worth, after.is_consistent, after.lots[0].quantity] == [1000, True, 40]
 
 
 # ── an import beside a refresh

@@ -1,4 +1,4 @@
-"""What can be done."""
+"""Tracking symbols, and keeping them fresh."""
 
 from typing import Annotated, Any
 
@@ -90,7 +90,7 @@ RefreshSymbolResult = Annotated[
 
 
 @strawberry.type
-class Mutation:
+class SymbolMutations:
     @strawberry.mutation(
         description=(
             "Track a symbol; its history arrives with its first refresh. RETIRED: revives it. ACTIVE: answers SymbolAdded with "

@@ -1,0 +1,11 @@
+"""What can be done."""
+
+import strawberry
+
+from graph.mutations.portfolios import PortfolioMutations
+from graph.mutations.symbols import SymbolMutations
+
+
+@strawberry.type
+class Mutation(SymbolMutations, PortfolioMutations):
+    pass
