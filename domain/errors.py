@@ -12,6 +12,8 @@ Refusal
 ├── JobNotFound            there never was such a job, or it is forgotten
 ├── JobNotRetryable        it is under way, or it has succeeded
 ├── JobNotCancellable      it has ended
+├── InvalidPortfolio       the file has mistakes
+├── PortfolioNotFound      there is none, or it was removed
 ├── CursorExpired          the event log cannot be resumed from here
 ├── SlowSubscriber         a reader fell too far behind to be served
 ├── InvalidArgument        a query asks for what cannot be
@@ -27,6 +29,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from domain.onboarding import OnboardingJob
+    from domain.portfolio_csv import RowError
 
 
 class Refusal(Exception):
@@ -72,9 +75,10 @@ class SymbolNotFound(Refusal):
 
 @dataclass(eq=False)
 class VersionConflict(Refusal):
-    """`expected` is None when the caller gave none where one is required."""
+    """Of a symbol, named by its ticker, or of another `subject` that is named for a person. `expected` is None when the caller
+    gave none where one is required."""
 
-    ticker: str
+    subject: str
     expected: int | None
     current: int
     detail: str = ""
@@ -82,8 +86,8 @@ class VersionConflict(Refusal):
 
     def __str__(self) -> str:
         if self.detail:
-            return f"{self.ticker} {self.detail}; its version is {self.current}."
-        return f"{self.ticker} was changed meanwhile: expected version {self.expected}, it is {self.current}."
+            return f"{self.subject} {self.detail}; its version is {self.current}."
+        return f"{self.subject} was changed meanwhile: expected version {self.expected}, it is {self.current}."
 
 
 @dataclass(eq=False)
@@ -166,6 +170,31 @@ class JobNotCancellable(Refusal):
     def __str__(self) -> str:
         is_so = f"The onboarding of {self.job.ticker} is {self.job.status.value} already"
         return f"{is_so}; one that is pending or under way can be cancelled."
+
+
+@dataclass(eq=False)
+class InvalidPortfolio(Refusal):
+    """Every mistake of the file, in the order of its lines; nothing of it is imported."""
+
+    errors: "tuple[RowError, ...]"
+    code = "INVALID_PORTFOLIO"
+
+    def __str__(self) -> str:
+        first, count = self.errors[0], len(self.errors)
+        where = f"line {first.line}" + (f", {first.column}" if first.column else "")
+        more = f" (the first of {count:,} mistakes)" if count > 1 else ""
+        return f"The file cannot be imported. At {where}: {first.message}{more}"
+
+
+@dataclass(eq=False)
+class PortfolioNotFound(Refusal):
+    """`portfolio` is the id or the name that was asked for."""
+
+    portfolio: str
+    code = "PORTFOLIO_NOT_FOUND"
+
+    def __str__(self) -> str:
+        return f"There is no portfolio {self.portfolio!r}."
 
 
 class Trouble(Enum):

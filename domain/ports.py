@@ -13,6 +13,7 @@ from domain.factors import Exposure
 from domain.gates import Gate
 from domain.levels import PriceLevel
 from domain.onboarding import JobStatus, OnboardingJob, OnboardingPhase
+from domain.portfolio import Holding, Portfolio
 from domain.quotes import Quote
 from domain.staleness import AttemptOutcome
 from domain.symbols import Profile, Symbol, SymbolStatus
@@ -110,6 +111,10 @@ class SymbolStore(Protocol):
         """Those of the tickers that are tracked and not retired."""
         ...
 
+    async def currencies(self, tickers: Sequence[str]) -> Mapping[str, str]:
+        """Of those of the tickers that are known."""
+        ...
+
     async def listings(self) -> set[tuple[AssetClass, str | None]]:
         """The asset class and exchange of every symbol known, each pair once: what has a calendar."""
         ...
@@ -138,7 +143,15 @@ class BarStore(Protocol):
         """The daily bars held of a date and later, as given, oldest first."""
         ...
 
+    async def daily_between(self, tickers: Sequence[str], first: date, last: date) -> list[Bar]:
+        """The daily bars of these days, as given."""
+        ...
+
     async def newest_daily(self, ticker: str) -> Bar | None: ...
+
+    async def newest_final(self, tickers: Sequence[str]) -> Mapping[str, Bar]:
+        """The newest daily bar that is final, as given, of each ticker that has one."""
+        ...
 
     async def upsert(self, bars: Sequence[Bar]) -> None: ...
 
@@ -150,12 +163,21 @@ class BarStore(Protocol):
 
     async def upsert_actions(self, actions: Sequence[CorporateAction]) -> None: ...
 
+    async def split_since_refreshed(self, today: date) -> list[str]:
+        """The tickers with a split that took effect after the day of their last refresh, by `today`."""
+        ...
+
 
 class RefreshLeases(Protocol):
     """One refresh in flight per symbol. Leases run on the database's own time, never on the market clock."""
 
     async def take(self, refresh: RefreshInFlight, token: str) -> RefreshInFlight | None:
         """None when taken; else the refresh that holds it."""
+        ...
+
+    async def hold(self, ticker: str, token: str) -> bool:
+        """Keeps the lease locked until the transaction ends. False when it is no longer the token's: its holder may write
+        nothing more."""
         ...
 
     async def release(self, ticker: str, token: str) -> bool:
@@ -275,6 +297,51 @@ class JobStore(Protocol):
         ...
 
 
+class PortfolioStore(Protocol):
+    async def keep_prices_out(self) -> None:
+        """No lot is revalued until the transaction ends: prices read from here on cannot change unseen by it."""
+        ...
+
+    async def listed(self, first: int) -> list[Portfolio]:
+        """By name."""
+        ...
+
+    async def get(self, portfolio_id: str) -> Portfolio | None: ...
+
+    async def named(self, name: str) -> Portfolio | None: ...
+
+    async def lock(self, portfolio_id: str) -> Portfolio | None:
+        """As get, and nobody else can write it until the transaction ends."""
+        ...
+
+    async def lock_holders(self, ticker: str) -> list[Portfolio]:
+        """Those that have an open lot of the ticker, locked by id. Waits for imports under way, and lets none begin until the
+        transaction ends."""
+        ...
+
+    async def holdings(self, portfolio_ids: Sequence[str]) -> Mapping[str, list[Holding]]:
+        """In the order of the file."""
+        ...
+
+    async def pending(self, portfolio_ids: Sequence[str]) -> Mapping[str, list[str]]:
+        """The tickers of each whose onboarding is queued or under way, or that wait for a place; in the order of the file."""
+        ...
+
+    async def counted(self, portfolio_ids: Sequence[str]) -> Mapping[str, list[Symbol]]:
+        """The symbols whose prices each one's snapshot counts."""
+        ...
+
+    async def put(self, portfolio: Portfolio, holdings: Sequence[Holding]) -> None:
+        """The portfolio, with these lots in place of any it had."""
+        ...
+
+    async def revalue(self, changed: Sequence[tuple[Portfolio, Sequence[Holding]]]) -> None:
+        """Portfolios that are locked, each with those of its lots that have changed."""
+        ...
+
+    async def delete(self, portfolio_id: str) -> None: ...
+
+
 class EventLog(Protocol):
     async def append(self, *events: Event) -> None:
         """The last writes of their transaction: from here to the commit no other transaction can append."""
@@ -294,8 +361,8 @@ class EventLog(Protocol):
 
 class UnitOfWork(Protocol):
     """One transaction. Locks are taken in this order, so that no two transactions wait for each other: queue, job, refresh
-    lease, symbols by ticker, their bars and levels, portfolios by id, event log. A gate is locked by a transaction that locks
-    nothing else."""
+    lease, symbols by ticker, their bars and levels, prices of portfolios (kept out by one import, or taken in by many),
+    portfolios by id, event log. A gate is locked by a transaction that locks nothing else."""
 
     @property
     def symbols(self) -> SymbolStore: ...
@@ -309,6 +376,8 @@ class UnitOfWork(Protocol):
     def exposures(self) -> ExposureStore: ...
     @property
     def jobs(self) -> JobStore: ...
+    @property
+    def portfolios(self) -> PortfolioStore: ...
     @property
     def events(self) -> EventLog: ...
 

@@ -133,6 +133,10 @@ class Symbol:
     def left_onboarding(self, status: SymbolStatus) -> "Symbol":
         return replace(self, status=status, version=self.version + 1)
 
+    def split(self, last_price: Decimal | None) -> "Symbol":
+        """After a split, with its last price in the new shares."""
+        return replace(self, version=self.version + 1, last_price=last_price)
+
     def refreshed(self, at: datetime, found: Findings) -> "Symbol":
         return self.joined(found).refreshed_at(at)
 

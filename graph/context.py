@@ -13,12 +13,16 @@ from domain.clock import Clock
 from domain.errors import RefreshInFlight
 from domain.factors import Exposure, Factor
 from domain.levels import PriceLevel
+from domain.portfolio import Holding
 from domain.ports import BarPage, BarQuery, EventFeed
 from domain.services.measuring import Measuring
 from domain.services.onboarding import Onboarding
+from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
+from domain.staleness import StalenessReason
+from domain.symbols import Symbol
 
 
 @dataclass(frozen=True)
@@ -36,13 +40,14 @@ class Services:
     onboarding: Onboarding
     measuring: Measuring
     providers: Providers
+    portfolios: Portfolios
     feed: EventFeed
     clock: Clock
     about: About
 
 
 class Reading:
-    """One `now`, and one query a kind of thing for all the symbols that are read at it."""
+    """One `now`, and one query a kind of thing for all the symbols and portfolios that are read at it."""
 
     def __init__(self, services: Services, now: datetime) -> None:
         self._services = services
@@ -65,6 +70,19 @@ class Reading:
     def exposures(self) -> DataLoader[str, list[Exposure]]:
         return DataLoader(load_fn=self._exposures)
 
+    @cached_property
+    def holdings(self) -> DataLoader[str, list[Holding]]:
+        return DataLoader(load_fn=self._holdings)
+
+    @cached_property
+    def pending(self) -> DataLoader[str, list[str]]:
+        return DataLoader(load_fn=self._pending)
+
+    @cached_property
+    def is_stale(self) -> DataLoader[str, bool]:
+        """Of portfolios: whether a price that counts is not to be trusted."""
+        return DataLoader(load_fn=self._is_stale)
+
     async def _levels(self, tickers: list[str]) -> list[list[PriceLevel]]:
         found = await self.symbols.levels(tickers)
         return [found.get(ticker, []) for ticker in tickers]
@@ -76,6 +94,22 @@ class Reading:
     async def _refreshes(self, tickers: list[str]) -> list[RefreshInFlight | None]:
         found = await self.symbols.refreshes(tickers)
         return [found.get(ticker) for ticker in tickers]
+
+    async def _holdings(self, portfolio_ids: list[str]) -> list[list[Holding]]:
+        found = await self._services.portfolios.holdings(portfolio_ids)
+        return [found.get(portfolio_id, []) for portfolio_id in portfolio_ids]
+
+    async def _pending(self, portfolio_ids: list[str]) -> list[list[str]]:
+        found = await self._services.portfolios.pending(portfolio_ids)
+        return [found.get(portfolio_id, []) for portfolio_id in portfolio_ids]
+
+    async def _is_stale(self, portfolio_ids: list[str]) -> list[bool]:
+        found = await self._services.portfolios.counted(portfolio_ids)
+        return [any(map(self._is_doubtful, found.get(portfolio_id, []))) for portfolio_id in portfolio_ids]
+
+    def _is_doubtful(self, symbol: Symbol) -> bool:
+        freshness = self.symbols.freshness(symbol, self.now)
+        return symbol.is_retired or freshness.is_stale or freshness.reason is StalenessReason.PROVIDER_EMPTY
 
     async def _bars(self, keys: list[tuple[str, BarQuery]]) -> Sequence[BarPage]:
         wanted: dict[BarQuery, list[str]] = {}

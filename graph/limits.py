@@ -33,13 +33,15 @@ COSTLY = ("factorExposures", "stats")
 """Fields of which each answer takes work, however small it is."""
 UNSIZED = 500
 """How many a field answers that knows `first` and `last` and has a default for neither."""
+LONG = ("Portfolio.positions",)
+"""Lists that may be long, and are answered whole: each counts as UNSIZED."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """Of one request, but for `subscriptions`, which all sockets of a process share. Sizes in bytes where they say so."""
 
-    body_bytes: int = 2 * 1024 * 1024
+    body_bytes: int = 4 * 1024 * 1024
     frame_bytes: int = 64 * 1024
     values: int = 5_000
     characters: int = 15_000
@@ -167,7 +169,8 @@ class _Scales:
             inner = self._selections(node.selection_set, None) if node.selection_set is not None else Weight()
             return Weight(0, alias + inner.aliases, int(node.selection_set is not None))
         field = _field_of(parent, name)
-        size = self._size(node, field) if field is not None else None
+        is_long = parent is not None and f"{parent.name}.{name}" in LONG
+        size = UNSIZED if is_long else self._size(node, field) if field is not None else None
         kind = get_named_type(field.type) if field is not None else None
         inner = self._selections(node.selection_set, kind) if node.selection_set is not None else Weight()
         times = size if size is not None else 1

@@ -9,6 +9,7 @@ from strawberry.types.field import StrawberryField
 from domain import errors
 from graph.types.node import global_id
 from graph.types.onboarding import OnboardingJob
+from graph.types.portfolio import RowError
 from graph.types.symbol import RefreshJob
 
 
@@ -80,6 +81,16 @@ class JobNotCancellable(Problem):
     job: OnboardingJob
 
 
+@strawberry.type
+class PortfolioNotFound(Problem):
+    portfolio_id: strawberry.ID
+
+
+@strawberry.type
+class InvalidPortfolio(Problem):
+    errors: list[RowError]
+
+
 class _Answer:
     """Turns one kind of refusal into its union member (Strawberry's ExceptionHandler protocol)."""
 
@@ -116,4 +127,6 @@ ANSWERS = (
     _Answer(errors.JobNotFound, JobNotFound, lambda e: {"job_id": global_id("OnboardingJob", e.job_id)}),
     _Answer(errors.JobNotRetryable, JobNotRetryable, lambda e: {"job": OnboardingJob.from_domain(e.job)}),
     _Answer(errors.JobNotCancellable, JobNotCancellable, lambda e: {"job": OnboardingJob.from_domain(e.job)}),
+    _Answer(errors.PortfolioNotFound, PortfolioNotFound, lambda e: {"portfolio_id": e.portfolio}),
+    _Answer(errors.InvalidPortfolio, InvalidPortfolio, lambda e: {"errors": [RowError.from_domain(each) for each in e.errors]}),
 )

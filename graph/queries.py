@@ -14,6 +14,7 @@ from graph.scalars import given, optional
 from graph.types.enums import AssetClass, SymbolStatus
 from graph.types.node import Node, read_global_id
 from graph.types.onboarding import OnboardingJob, OnboardingQueue, SymbolReadiness
+from graph.types.portfolio import Portfolio
 from graph.types.provider import Provider
 from graph.types.symbol import Symbol, SymbolConnection, SymbolMatch
 
@@ -81,6 +82,16 @@ class Query:
         found = await info.context.reading.symbols.search(text, given(first, 10))
         return [SymbolMatch.from_domain(profile, is_tracked) for profile, is_tracked in found]
 
+    @strawberry.field(description="By name.")
+    async def portfolios(self, info: Info, first: int | None = 50) -> list[Portfolio]:
+        found = await info.context.services.portfolios.listed(given(first, 50))
+        return [Portfolio.from_domain(portfolio, info.context.reading) for portfolio in found]
+
+    @strawberry.field(description="Null for an id that names no portfolio.")
+    async def portfolio(self, info: Info, id: strawberry.ID) -> Portfolio | None:
+        kind, key = read_global_id(id) or ("", "")
+        return await _portfolio(info, key) if kind == "Portfolio" else None
+
     @strawberry.field
     async def symbol_readiness(self, info: Info, ticker: str) -> SymbolReadiness:
         return SymbolReadiness.from_domain(await info.context.services.onboarding.readiness(_spelled(ticker)))
@@ -110,6 +121,8 @@ class Query:
         kind, key = read_global_id(id) or ("", "")
         if kind == "OnboardingJob":
             return await _job(info, key)
+        if kind == "Portfolio":
+            return await _portfolio(info, key)
         return await _symbol(info.context.reading, key) if kind == "Symbol" else None
 
 
@@ -132,3 +145,8 @@ def _spelled(text: str) -> str:
         return normalise(text)
     except InvalidTicker:
         return text
+
+
+async def _portfolio(info: Info, key: str) -> Portfolio | None:
+    found = await info.context.services.portfolios.get(key)
+    return Portfolio.from_domain(found, info.context.reading) if found is not None else None

@@ -11,7 +11,9 @@ from graph.limits import LimitExceeded
 
 MOST_NAMES = 20_000
 MOST_COMMAS = 300_000
-"""More than any request has that can be answered: it is the making of so many values that takes long in reading 2 MiB."""
+"""More than any request has that can be answered: it is the making of so many values that takes long in reading 4 MiB."""
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""A JSON string, or what begins as one and never ends."""
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -28,7 +30,7 @@ class Request:
 
 def read_json(text: bytes) -> object:
     """The value that UTF-8 text holds. Raises BadRequest for anything but one JSON value."""
-    if sum(map(text.count, (b"[", b"{", b":"))) > MOST_NAMES or text.count(b",") > MOST_COMMAS:
+    if _is_laden(_marks(text)) and _is_laden(_marks_outside_texts(text)):
         raise BadRequest(f"The request may hold {MOST_NAMES:,} names, lists and objects, and {MOST_COMMAS:,} commas, at most.")
     try:
         return json.loads(text.decode(), parse_constant=_refuse_constant)
@@ -64,6 +66,30 @@ def read_request(body: object, most_values: int) -> Request:
 def unstorable(text: str) -> bool:
     """Whether the text has NUL or half a surrogate pair in it: PostgreSQL holds neither, UTF-8 not the latter."""
     return _UNSTORABLE.search(text) is not None
+
+
+_Marks = tuple[int, int]
+"""How many names, lists and objects begin, at most, and how many commas there are."""
+
+
+def _marks(text: bytes) -> _Marks:
+    return sum(map(text.count, (b"[", b"{", b":"))), text.count(b",")
+
+
+def _marks_outside_texts(text: bytes) -> _Marks:
+    """A file in a variable has as many commas as it likes. What has very many texts is taken as it is: to look at each would
+    take as long as to read it."""
+    names, commas = _marks(text)
+    for place, match in enumerate(_TEXT.finditer(text)):
+        if place > MOST_NAMES:
+            return _marks(text)
+        within = _marks(match.group())
+        names, commas = names - within[0], commas - within[1]
+    return names, commas
+
+
+def _is_laden(marks: _Marks) -> bool:
+    return marks[0] > MOST_NAMES or marks[1] > MOST_COMMAS
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -3,15 +3,17 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 
+from domain.errors import PortfolioNotFound
 from domain.events import LoggedChange, LoggedStep, Position
 from domain.tickers import normalise
 from graph.context import Info, Reading
 from graph.scalars import optional
 from graph.types.enums import SymbolChangeKind
+from graph.types.node import read_global_id
 from graph.types.onboarding import OnboardingJob
 from graph.types.symbol import Symbol
 
@@ -37,6 +39,18 @@ class SymbolChange:
         )
 
 
+async def _followed(info: Info, tickers: list[str] | None, portfolio_id: str | None) -> list[str] | None:
+    """Those of the tickers that the portfolio holds, if both are given; None: all there are. Raises PortfolioNotFound."""
+    asked = list(dict.fromkeys(map(normalise, tickers))) if tickers is not None else None
+    if portfolio_id is None:
+        return asked
+    kind, key = read_global_id(portfolio_id) or ("", "")
+    if kind != "Portfolio":
+        raise PortfolioNotFound(portfolio_id)
+    held = await info.context.services.portfolios.tickers(key)
+    return held if asked is None else [ticker for ticker in asked if ticker in held]
+
+
 @strawberry.type(description="job is as of the event.")
 class OnboardingProgress:
     cursor: Position
@@ -59,10 +73,13 @@ class Subscription:
         )
     )
     async def onboarding_progress(
-        self, info: Info, tickers: list[str] | None = UNSET, after: Position | None = UNSET
+        self,
+        info: Info,
+        tickers: list[str] | None = UNSET,
+        portfolio_id: Annotated[strawberry.ID | None, strawberry.argument(name="portfolioId")] = UNSET,
+        after: Position | None = UNSET,
     ) -> AsyncGenerator[OnboardingProgress, None]:
-        asked = optional(tickers)
-        wanted = list(dict.fromkeys(map(normalise, asked))) if asked is not None else None
+        wanted = await _followed(info, optional(tickers), optional(portfolio_id))
         async with aclosing(info.context.services.onboarding.follow(wanted, optional(after))) as steps:
             async for step in steps:
                 yield OnboardingProgress.from_domain(step)

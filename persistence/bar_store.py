@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from operator import itemgetter
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Row, Table, and_, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.bars import Bar, CorporateAction, Interval
+from domain.bars import ActionKind, Bar, CorporateAction, Interval
 from domain.ports import BarPage, BarQuery
 from persistence.tables import bars, corporate_actions, symbols
 from persistence.types import UtcDateTime
@@ -27,14 +27,36 @@ class SqlBarStore:
         self._connection = connection
 
     async def daily_since(self, ticker: str, start: date) -> list[Bar]:
-        later = bars.c.close_time > datetime.combine(start, time(), UTC)
+        later = bars.c.close_time > _midnight(start)
         rows = await self._connection.execute(select(bars).where(_daily(ticker), later).order_by(bars.c.open_time))
+        return [_bar(row) for row in rows]
+
+    async def daily_between(self, tickers: Sequence[str], first: date, last: date) -> list[Bar]:
+        closed = bars.c.close_time
+        within = and_(closed > _midnight(first), closed <= _midnight(last) + timedelta(days=1))
+        rows = await self._connection.execute(
+            select(bars).where(bars.c.ticker.in_(tickers), bars.c.interval == Interval.ONE_DAY, within)
+        )
         return [_bar(row) for row in rows]
 
     async def newest_daily(self, ticker: str) -> Bar | None:
         statement = select(bars).where(_daily(ticker)).order_by(bars.c.open_time.desc()).limit(1)
         row = (await self._connection.execute(statement)).one_or_none()
         return _bar(row) if row is not None else None
+
+    async def newest_final(self, tickers: Sequence[str]) -> Mapping[str, Bar]:
+        each = bars.alias()
+        newest = (
+            select(each.c.open_time)
+            .where(each.c.ticker == symbols.c.ticker, each.c.interval == Interval.ONE_DAY, each.c.is_final)
+            .order_by(each.c.open_time.desc())
+            .limit(1)
+            .correlate(symbols)
+            .scalar_subquery()
+        )
+        same = and_(bars.c.ticker == symbols.c.ticker, bars.c.interval == Interval.ONE_DAY, bars.c.open_time == newest)
+        rows = await self._connection.execute(select(bars).join_from(symbols, bars, same).where(symbols.c.ticker.in_(tickers)))
+        return {row.ticker: _bar(row) for row in rows}
 
     async def upsert(self, given: Sequence[Bar]) -> None:
         await self._upsert(bars, [asdict(bar) for bar in given])
@@ -93,6 +115,24 @@ class SqlBarStore:
         for row in rows:
             found[row.ticker].append(CorporateAction(*_action_values(row._mapping)))
         return found
+
+    async def split_since_refreshed(self, today: date) -> list[str]:
+        took_effect = and_(
+            corporate_actions.c.kind == ActionKind.SPLIT,
+            corporate_actions.c.ex_date > func.date(symbols.c.last_updated),
+            corporate_actions.c.ex_date <= today,
+        )
+        rows = await self._connection.scalars(
+            select(symbols.c.ticker)
+            .join(corporate_actions, corporate_actions.c.ticker == symbols.c.ticker)
+            .where(took_effect)
+            .distinct()
+        )
+        return list(rows)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 def _daily(ticker: str) -> ColumnElement[bool]:

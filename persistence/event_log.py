@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -117,7 +117,7 @@ _STEP = "onboarding_advanced"
 
 def _row(event: Event) -> dict[str, Any]:
     if isinstance(event, OnboardingAdvanced):
-        job = json.dumps(asdict(event.job), default=_plain)
+        job = json.dumps({name: getattr(event.job, name) for name in _FIELDS}, default=_plain)
         return {"kind": _STEP, "ticker": event.job.ticker, "occurred_at": event.occurred_at, "detail": None, "job": job}
     return {
         "kind": event.kind.value,
@@ -152,7 +152,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "phase": OnboardingPhase,
     "previous_status": SymbolStatus,
 } | dict.fromkeys(("queued_at", "prices_at", "started_at", "finished_at"), datetime.fromisoformat)
-_FIELDS = {field.name for field in fields(OnboardingJob)}
+_FIELDS = [field.name for field in fields(OnboardingJob)]
 
 
 def _job(values: dict[str, Any]) -> OnboardingJob:

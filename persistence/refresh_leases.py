@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Row, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -38,6 +38,10 @@ class SqlRefreshLeases:
             if row is not None:
                 return _refresh(row)
         return None
+
+    async def hold(self, ticker: str, token: str) -> bool:
+        mine = refresh_leases.c.ticker == ticker, refresh_leases.c.token == token
+        return (await self._connection.execute(update(refresh_leases).where(*mine).values(token=token))).rowcount == 1
 
     async def release(self, ticker: str, token: str) -> bool:
         statement = delete(refresh_leases).where(refresh_leases.c.ticker == ticker, refresh_leases.c.token == token)

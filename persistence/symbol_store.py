@@ -62,6 +62,10 @@ class SqlSymbolStore:
         )
         return set((await self._connection.scalars(statement)).all())
 
+    async def currencies(self, tickers: Sequence[str]) -> Mapping[str, str]:
+        rows = await self._connection.execute(select(symbols.c.ticker, symbols.c.currency).where(symbols.c.ticker.in_(tickers)))
+        return {row.ticker: row.currency for row in rows}
+
     async def listings(self) -> set[tuple[AssetClass, str | None]]:
         rows = await self._connection.execute(select(symbols.c.asset_class, symbols.c.exchange).distinct())
         return {(row.asset_class, row.exchange) for row in rows}

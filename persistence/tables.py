@@ -1,6 +1,7 @@
 """The tables. A ticker is its symbol's key everywhere: it never changes and is never deleted."""
 
 from datetime import date, datetime
+from datetime import date as date_  # where a column has that name
 from decimal import Decimal
 from typing import Any
 
@@ -26,7 +27,7 @@ SQLModel.metadata.naming_convention = {
 }
 
 
-_TICKER: Any = ticker_type()
+_BYTEWISE: Any = ticker_type()
 
 
 def _ticker(*, key: bool) -> Any:
@@ -167,7 +168,7 @@ class EventRow(SQLModel, table=True):
         sa_column=Column("number", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False)
     )
     kind: str
-    ticker: str = Field(sa_type=_TICKER)
+    ticker: str = Field(sa_type=_BYTEWISE)
     occurred_at: datetime = _instant()
     recorded_at: datetime = _instant()
     detail: str | None
@@ -221,7 +222,7 @@ class JobRow(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     number: int = Field(sa_type=BigInteger)
-    ticker: str = Field(sa_type=_TICKER)
+    ticker: str = Field(sa_type=_BYTEWISE)
     status: JobStatus = Field(sa_column=Column("status", Named(JobStatus), nullable=False))
     phase: OnboardingPhase = Field(sa_column=Column("phase", Named(OnboardingPhase), nullable=False))
     attempts: int
@@ -245,9 +246,10 @@ class WaitingRow(SQLModel, table=True):
     """A ticker of a portfolio that waits for a place in the queue."""
 
     __tablename__ = "onboarding_waiting"
+    __table_args__ = (Index(None, "ticker"),)
 
     portfolio_id: str = Field(primary_key=True)
-    ticker: str = Field(sa_type=_TICKER, primary_key=True)
+    ticker: str = Field(sa_type=_BYTEWISE, primary_key=True)
     number: int = Field(sa_type=BigInteger)
     requested_by: str | None
 
@@ -259,6 +261,55 @@ class TimingRow(SQLModel, table=True):
 
     phase: OnboardingPhase = Field(sa_column=Column("phase", Named(OnboardingPhase), primary_key=True))
     seconds: float
+
+
+class PortfolioRow(SQLModel, table=True):
+    __tablename__ = "portfolios"
+    __table_args__ = (UniqueConstraint("name"), CheckConstraint("version >= 1", name="version"))
+
+    id: str = Field(primary_key=True)
+    name: str = Field(sa_type=_BYTEWISE)
+    digest: str
+    created_at: datetime = _instant()
+    version: int
+    is_priced: bool
+
+
+class PositionRow(SQLModel, table=True):
+    """A lot. Its ticker may be of no symbol yet; its market value is its quantity times its last price."""
+
+    __tablename__ = "positions"
+    __table_args__ = (Index(None, "ticker"), {"sqlite_with_rowid": False})
+
+    portfolio_id: str = Field(primary_key=True, foreign_key="portfolios.id")
+    place: int = Field(primary_key=True)
+    ticker: str = Field(sa_type=_BYTEWISE)
+    quantity: Decimal = _exact()
+    entry_price: Decimal = _exact()
+    entry_date: date | None
+    exit_date: date | None
+    shares_as_of: date
+    last_price: Decimal | None = Field(sa_type=Exact, nullable=True)
+    last_price_date: date | None
+    currency: str | None
+    note: str | None
+
+
+class SnapshotRow(SQLModel, table=True):
+    """What a portfolio's lots came to when one of them changed last."""
+
+    __tablename__ = "portfolio_snapshots"
+
+    portfolio_id: str = Field(primary_key=True, foreign_key="portfolios.id")
+    date: date_
+    currency: str
+    oldest_price_date: date_
+    total_value: Decimal = _exact()
+    total_cost: Decimal = _exact()
+    total_pnl: Decimal = _exact()
+    pnl_percent: Decimal = _exact()
+    position_count: int
+    is_complete: bool
 
 
 class ClockRow(SQLModel, table=True):
@@ -289,4 +340,7 @@ onboarding_queue = _table(QueueRow)
 onboarding_jobs = _table(JobRow)
 onboarding_waiting = _table(WaitingRow)
 onboarding_timings = _table(TimingRow)
+portfolios = _table(PortfolioRow)
+positions = _table(PositionRow)
+portfolio_snapshots = _table(SnapshotRow)
 market_clock = _table(ClockRow)

@@ -12,6 +12,7 @@ from persistence.engine import UNCHANGED, Engine
 from persistence.event_log import Appended, SqlEventLog
 from persistence.exposure_store import SqlExposureStore
 from persistence.job_store import SqlJobStore
+from persistence.portfolio_store import SqlPortfolioStore
 from persistence.provider_gates import SqlProviderGates
 from persistence.refresh_leases import SqlRefreshLeases
 from persistence.symbol_store import SqlSymbolStore
@@ -28,6 +29,7 @@ class SqlUnitOfWork:
         self.leases = SqlRefreshLeases(connection)
         self.exposures = SqlExposureStore(connection)
         self.jobs = SqlJobStore(connection)
+        self.portfolios = SqlPortfolioStore(connection)
         self.gates = SqlProviderGates(connection)
         self.events = SqlEventLog(connection, clock_generation)
 

@@ -17,6 +17,7 @@ from domain.factors import FACTOR_ETFS, FactorModel
 from domain.services.measuring import Measuring
 from domain.services.onboarding import Onboarding
 from domain.services.pipeline import Pipeline
+from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
 from domain.services.refreshing import Refreshing
@@ -144,6 +145,7 @@ def services(database: SqlDatabase, provider: StubProvider, clock: ManualClock) 
         onboarding=Onboarding(database, feed, queue, clock),
         measuring=Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock, timedelta(hours=48)),
         providers=Providers(database, [provider]),
+        portfolios=Portfolios(database, queue, clock),
         feed=feed,
         clock=clock,
         about=About("0.0.0", database.kind),

@@ -15,6 +15,7 @@ from domain.ports import MarketDataProvider
 from domain.services.measuring import Measuring
 from domain.services.onboarding import Onboarding
 from domain.services.pipeline import Pipeline
+from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
 from domain.services.symbols import Symbols
@@ -35,6 +36,7 @@ from web.workers import Loops, every
 log = logging.getLogger("freshtape")
 
 SWEEP_SECONDS = 3
+SPLIT_SECONDS = 30
 CLOCK_WATCH_SECONDS = 1
 PRUNE_SECONDS = 3600
 EVENTS_KEPT_DAYS = 7
@@ -130,6 +132,7 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: Marke
         onboarding=Onboarding(database, feed, queue, clock.clock),
         measuring=measuring,
         providers=Providers(database, [provider]),
+        portfolios=Portfolios(database, queue, clock.clock),
         feed=feed,
         clock=clock.clock,
         about=About(version("freshtape"), engine.kind),
@@ -152,6 +155,9 @@ async def running_loops(
     async def sweep() -> None:
         await container.services.refreshing.end_lapsed_refreshes()
 
+    async def split() -> None:
+        await container.services.refreshing.apply_due_splits()
+
     async def prune() -> None:
         async with container.database.write() as unit:
             await unit.events.prune(EVENTS_KEPT_DAYS)
@@ -164,6 +170,7 @@ async def running_loops(
     async with Loops() as loops:
         loops.start("event feed", container.feed.run)
         loops.start("lapsed refreshes", every(SWEEP_SECONDS, sweep))
+        loops.start("due splits", every(SPLIT_SECONDS, split))
         loops.start("clock watch", every(CLOCK_WATCH_SECONDS, watch_clock))
         loops.start("retention", every(PRUNE_SECONDS, prune))
         if works:

@@ -21,6 +21,7 @@ from domain.services.asking import ask
 from domain.services.measuring import Measuring
 from domain.services.queueing import OnboardingQueue, leave
 from domain.services.refreshing import FIRST_HISTORY
+from domain.services.valuing import revalue
 from domain.symbols import Symbol, SymbolStatus
 
 log = logging.getLogger("freshtape.onboarding")
@@ -249,6 +250,7 @@ class Pipeline:
         async def write(unit: UnitOfWork) -> Effect:
             symbol = await self._locked(unit, job)
             await unit.symbols.save(symbol.onboarded(self._fetched_at(job)), symbol.version)
+            await revalue(unit, job.ticker, self._clock.now().date())
             events = [self._event(SymbolChangeKind.STATUS_CHANGED, job)]
             return Effect(job.completed(self._clock.now(), job.shortfall), events)
 

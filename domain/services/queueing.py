@@ -8,7 +8,7 @@ from uuid import uuid4
 from domain.clock import Clock
 from domain.errors import QueueFull
 from domain.events import Event, OnboardingAdvanced, SymbolChanged, SymbolChangeKind
-from domain.onboarding import JobStatus, OnboardingJob, estimate, seconds_until_free
+from domain.onboarding import ACTIVE, JobStatus, OnboardingJob, estimate, seconds_until_free
 from domain.ports import UnitOfWork
 from domain.symbols import Symbol, SymbolStatus
 
@@ -83,13 +83,29 @@ class OnboardingQueue:
         ended = [self._job(ticker, waiting[ticker]).completed(self._clock.now()) for ticker in ready]
         return await self._add(unit, ended + [self._job(ticker, waiting[ticker]) for ticker in entering])
 
+    async def dismiss(self, unit: UnitOfWork, portfolio_id: str, tickers: Sequence[str], error: str) -> list[OnboardingJob]:
+        """The tickers wait no longer for this portfolio. One that now waits for none gets a job that is cancelled already, so
+        that whoever follows it learns of it."""
+        before = dict(await unit.jobs.waiting())
+        await unit.jobs.stop_waiting(tickers, portfolio_id)
+        still = {*dict(await unit.jobs.waiting()), *await self._active(unit, tickers)}
+        gone = [self._job(ticker, requested_by) for ticker, requested_by in before.items() if ticker not in still]
+        ended = [job.ended(JobStatus.CANCELLED, self._clock.now(), error) for job in gone]
+        await unit.jobs.add(ended)
+        return ended
+
     async def _free(self, unit: UnitOfWork) -> int:
         """Places that nobody has, and nobody waits for."""
         return max(0, self.depth - await unit.jobs.depth() - len(await unit.jobs.waiting()))
 
+    async def under_way(self, unit: UnitOfWork, tickers: Sequence[str]) -> list[OnboardingJob]:
+        """The active jobs of those of the tickers that have one, in their order."""
+        active = await self._active(unit, tickers)
+        return await self.estimated(unit, [active[ticker] for ticker in tickers if ticker in active])
+
     async def _active(self, unit: UnitOfWork, tickers: Sequence[str]) -> dict[str, OnboardingJob]:
-        newest = await unit.jobs.newest(tickers)
-        return {ticker: job for ticker, job in newest.items() if job.is_active}
+        wanted, depth = set(tickers), await unit.jobs.depth()
+        return {job.ticker: job for job in await unit.jobs.listed(ACTIVE, depth) if job.ticker in wanted}
 
     async def _add(self, unit: UnitOfWork, jobs: Sequence[OnboardingJob]) -> list[OnboardingJob]:
         await unit.jobs.add(jobs)

@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from uuid import uuid4
 
-from domain.bars import Bar, CorporateAction, History, Interval
+from domain.bars import ActionKind, Bar, CorporateAction, History, Interval
 from domain.calendars import calendar_for
 from domain.clock import Clock
 from domain.errors import (
@@ -24,6 +24,7 @@ from domain.findings import Findings, findings, merged
 from domain.levels import SymbolLevelExtractor
 from domain.ports import Database, MarketDataProvider, UnitOfWork
 from domain.services.asking import ask
+from domain.services.valuing import market, revalue
 from domain.staleness import AttemptOutcome
 from domain.symbols import Symbol, SymbolStatus
 
@@ -76,7 +77,7 @@ class Refreshing:
         attempt = await self._begin(ticker, version, started_by)
         try:
             history = await self._fetch(attempt)
-            return await self._finish(attempt, history)
+            return await self._finish(await self._split(attempt, history), history)
         except BaseException as error:
             # Also when the caller has gone: the lease must not outlive the work.
             await asyncio.shield(self._give_up(attempt, error))
@@ -113,6 +114,60 @@ class Refreshing:
             raise NoData(attempt.symbol.ticker, self._provider.name)
         return history
 
+    async def _split(self, attempt: _Attempt, history: History) -> _Attempt:
+        """Splits that a symbol with a price has not been through take effect first, in a transaction of their own: at no time
+        does a new price meet an old number of shares."""
+        symbol, today = attempt.symbol, self._clock.now().date()
+        known = {(action.ex_date, action.kind) for action in attempt.actions}
+        new = [action for action in history.actions if (action.ex_date, action.kind) not in known]
+        unseen = _splits(new, after=date.min, until=today)
+        if symbol.last_price is None or not (unseen or _since_refreshed(symbol, attempt.actions, today)):
+            return attempt
+        async with self._database.write() as unit:
+            if not await unit.leases.hold(symbol.ticker, attempt.token):
+                raise self._too_late()
+            await unit.symbols.lock(symbol.ticker)
+            await unit.bars.upsert_actions(new)
+            due = unseen or await self._due(unit, symbol, today)
+            after = await self._take_effect(unit, symbol, due, today) if due else symbol
+        return replace(attempt, symbol=after, actions=[*attempt.actions, *new])
+
+    async def apply_due_splits(self) -> list[str]:
+        """Splits that were known ahead of their day take effect when it has come; to be called now and then. The tickers."""
+        today = self._clock.now().date()
+        async with self._database.read() as unit:
+            tickers = await unit.bars.split_since_refreshed(today)
+        return [ticker for ticker in tickers if await self._apply_due(ticker, today)]
+
+    async def _apply_due(self, ticker: str, today: date) -> bool:
+        """A refresh under way does it itself: what it has read of the symbol must not change meanwhile."""
+        token = uuid4().hex
+        async with self._database.write() as unit:
+            if await unit.leases.take(RefreshInFlight(ticker, self._clock.now(), "schedule"), token) is not None:
+                return False
+            symbol = await unit.symbols.lock(ticker)
+            due = await self._due(unit, symbol, today) if symbol is not None else []
+            await unit.leases.release(ticker, token)
+            if symbol is not None and due:
+                await self._take_effect(unit, symbol, due, today)
+            return bool(due)
+
+    async def _due(self, unit: UnitOfWork, symbol: Symbol, today: date) -> list[CorporateAction]:
+        """The splits since the symbol's last refresh that its price does not show yet."""
+        price = (await market(unit, [symbol.ticker], today)).prices[symbol.ticker].value
+        actions = (await unit.bars.actions([symbol.ticker])).get(symbol.ticker, [])
+        return _since_refreshed(symbol, actions, today) if price != symbol.last_price else []
+
+    async def _take_effect(self, unit: UnitOfWork, symbol: Symbol, splits: Sequence[CorporateAction], today: date) -> Symbol:
+        """With the symbol locked and its splits stored."""
+        price = (await market(unit, [symbol.ticker], today)).prices[symbol.ticker].value
+        after = symbol.split(price)
+        await unit.symbols.save(after, symbol.version)
+        await revalue(unit, symbol.ticker, today)
+        told = ", ".join(f"{each.value:f} for 1 on {each.ex_date}" for each in splits)
+        await unit.events.append(self._event(SymbolChangeKind.SPLIT, symbol.ticker, told))
+        return after
+
     async def _finish(self, attempt: _Attempt, history: History) -> Refreshed:
         now = self._clock.now()
         actions = {(a.ex_date, a.kind): a for a in (*attempt.actions, *history.actions)}
@@ -133,12 +188,14 @@ class Refreshing:
         ticker = symbol.ticker
         async with self._database.write() as unit:
             if not await unit.leases.release(ticker, attempt.token):
-                raise ProviderUnavailable(self._provider.name, detail="answered too late: the refresh had lost its lease")
+                raise self._too_late()
             await unit.symbols.lock(ticker)
             await unit.symbols.save(symbol, attempt.symbol.version)
             await unit.bars.upsert(changed)
             await unit.bars.upsert_actions(actions)
             await unit.symbols.replace_levels(ticker, found.levels)
+            if changed or symbol.last_price != attempt.symbol.last_price:
+                await revalue(unit, ticker, self._clock.now().date())
             await unit.events.append(self._event(SymbolChangeKind.REFRESHED, ticker))
 
     async def _give_up(self, attempt: _Attempt, error: BaseException) -> None:
@@ -165,6 +222,9 @@ class Refreshing:
             await unit.events.append(self._event(SymbolChangeKind.REFRESH_FAILED, refresh.ticker, detail))
         return lapsed
 
+    def _too_late(self) -> ProviderUnavailable:
+        return ProviderUnavailable(self._provider.name, detail="answered too late: the refresh had lost its lease")
+
     def _event(self, kind: SymbolChangeKind, ticker: str, detail: str | None = None) -> SymbolChanged:
         return SymbolChanged(kind, ticker, self._clock.now(), detail)
 
@@ -180,6 +240,15 @@ async def _refreshable(unit: UnitOfWork, started: RefreshInFlight, version: int 
         since = (job.started_at or job.queued_at) if job is not None else started.started_at
         raise AlreadyRefreshing(RefreshInFlight(symbol.ticker, since, ONBOARDING))
     return symbol
+
+
+def _since_refreshed(symbol: Symbol, actions: Iterable[CorporateAction], today: date) -> list[CorporateAction]:
+    """The splits that took effect after the day of the symbol's last refresh."""
+    return _splits(actions, after=symbol.last_updated.date(), until=today) if symbol.last_updated is not None else []
+
+
+def _splits(actions: Iterable[CorporateAction], *, after: date, until: date) -> list[CorporateAction]:
+    return [each for each in actions if each.kind is ActionKind.SPLIT and after < each.ex_date <= until]
 
 
 _OUTCOMES = {Trouble.RATE_LIMITED: AttemptOutcome.RATE_LIMITED, Trouble.DOWN: AttemptOutcome.DOWN}

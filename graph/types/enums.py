@@ -8,6 +8,7 @@ from domain.factors import ExposureQuality
 from domain.gates import CircuitState
 from domain.levels import Direction, LevelKind
 from domain.onboarding import JobStatus, OnboardingPhase
+from domain.portfolio import PortfolioStatus
 from domain.services.onboarding import ReadinessStatus
 from domain.staleness import StalenessReason
 from domain.symbols import SymbolStatus
@@ -22,6 +23,7 @@ __all__ = [
     "JobStatus",
     "LevelKind",
     "OnboardingPhase",
+    "PortfolioStatus",
     "ReadinessStatus",
     "StalenessReason",
     "SymbolChangeKind",
@@ -43,6 +45,7 @@ for _enum in (
     JobStatus,
     LevelKind,
     OnboardingPhase,
+    PortfolioStatus,
     ReadinessStatus,
     StalenessReason,
     SymbolChangeKind,

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from domain.events import SymbolChangeKind
+from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
+from domain.services.queueing import OnboardingQueue
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from domain.symbols import SymbolStatus
@@ -223,6 +225,7 @@ def services_on(database: SqlDatabase) -> Services:
         symbols=Symbols(database, provider, clock, timedelta(hours=48)),
         refreshing=Refreshing(database, provider, clock),
         providers=Providers(database, [provider]),
+        portfolios=Portfolios(database, OnboardingQueue(clock, depth=50, places=3), clock),
         feed=SqlEventFeed(database),
         clock=clock,
         about=About("0.0.0", database.kind),

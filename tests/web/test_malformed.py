@@ -145,7 +145,7 @@ async def test_frames(service: Served) -> None:
 
 def _filled(unit: str) -> bytes:
     start, end = '{"query":"{__typename}","variables":{"x":[', "]}}"
-    count = (2 * 1024 * 1024 - len(start) - len(end)) // (len(unit) + 1)
+    count = (4 * 1024 * 1024 - len(start) - len(end)) // (len(unit) + 1)
     return (start + ",".join([unit] * count) + end).encode()
 
 
@@ -155,15 +155,20 @@ LARGE = {
     "numbers": _filled("1"),
     "digits": _filled("1" * 4_000),
     "texts": _filled('"xxxxxx"'),
-    "names": ('{"query":"{__typename}","variables":{' + ",".join(f'"k{n}":1' for n in range(180_000)) + "}}").encode(),
+    "names": ('{"query":"{__typename}","variables":{' + ",".join(f'"k{n}":1' for n in range(300_000)) + "}}").encode(),
+    "a text of commas": (
+        '{"query":"query($t: String!) { symbol(ticker: $t) { id } }","variables":{"t":"' + ",:[{" * 1_000_000 + '"}}'
+    ).encode(),
+    "texts of commas": _filled('","'),
+    "no end of a text": b'{"query":"' + b'\\",:' * 1_000_000,
     "one text": (
-        '{"query":"query($t: String!) { symbol(ticker: $t) { id } }","variables":{"t":"' + "ﷺ" * 600_000 + '"}}'
+        '{"query":"query($t: String!) { symbol(ticker: $t) { id } }","variables":{"t":"' + "ﷺ" * 1_300_000 + '"}}'
     ).encode(),
 }
 
 
 @pytest.mark.parametrize("body", LARGE.values(), ids=LARGE.keys())
-async def test_two_mebibytes(service: Served, body: bytes) -> None:
+async def test_four_mebibytes(service: Served, body: bytes) -> None:
     request = Request(body)
     assert (await request.send(service.http)).status_code in (200, 400)
     worst = await others_waited(service, lambda: request.send(service.http))

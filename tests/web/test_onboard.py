@@ -8,7 +8,7 @@ from rich.console import Console
 
 from domain.onboarding import JobStatus, OnboardingPhase
 from tests.support.process import Processes, Service, until
-from web.progress import board
+from web.cli.board import Bars, board
 from web.remote import Unreachable, reach
 
 CLOCK = "2026-03-27T20:30:00Z"
@@ -61,12 +61,12 @@ async def test_where_nobody_answers_it_says_so(url: str) -> None:
 def test_on_a_terminal_there_are_bars_and_what_has_ended_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=100)
-    with board(Console(file=io.StringIO()), terminal) as shown:
+    with board(Console(file=io.StringIO()), terminal, 2) as shown:
         shown.show("AAPL", JobStatus.PENDING, OnboardingPhase.QUEUED, 0, None)
         shown.show("AAPL", JobStatus.PROCESSING, OnboardingPhase.FETCHING_PRICES, 15, None)
         shown.show("MSFT", JobStatus.PENDING, OnboardingPhase.VALIDATING, 5, "The provider yahoo did not answer.")
-        assert shown.progress is not None
-        assert [(task.description, task.completed) for task in shown.progress.tasks] == [("AAPL", 15), ("MSFT", 5)]
+        assert isinstance(shown, Bars)
+        assert [(task.description, task.completed) for task in shown._progress.tasks] == [("all", 20), ("AAPL", 15)]
         shown.show("AAPL", JobStatus.PARTIAL, OnboardingPhase.DONE, 100, "MOMENTUM: no prices of MTUM")
         shown.show("MSFT", JobStatus.CANCELLED, OnboardingPhase.VALIDATING, 5, "cancelled")
     assert "AAPL is ready, but for some betas: MOMENTUM: no prices of MTUM" in screen.getvalue()

@@ -1,4 +1,4 @@
-"""What can be done."""
+"""Tracking symbols, and keeping them fresh."""
 
 from typing import Annotated, Any
 
@@ -8,7 +8,6 @@ from domain import errors
 from domain.services.refreshing import Refreshed
 from domain.tickers import normalise
 from graph.context import Context, Info
-from graph.mutations_onboarding import OnboardingMutations
 from graph.problems import (
     AlreadyRefreshing,
     InvalidTicker,
@@ -91,7 +90,7 @@ RefreshSymbolResult = Annotated[
 
 
 @strawberry.type
-class Mutation(OnboardingMutations):
+class SymbolMutations:
     @strawberry.mutation(
         description=(
             "Track a symbol; its history arrives by onboarding. RETIRED: revives it. ACTIVE: answers SymbolAdded with "

@@ -1,13 +1,16 @@
-"""`freshtape onboard`: asks a running service, and shows how it goes until all have ended."""
+"""Asking a running service for onboardings, and watching them until all have ended."""
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from domain.onboarding import JobStatus, OnboardingPhase
-from web.progress import Board
-from web.remote import Unreachable, reach
+from web.cli.board import Board, board
+from web.cli.shared import REFUSED, UNAVAILABLE, Tickers, current_settings, err, fail, out, run_to_end
+from web.remote import RefusedByService, Unreachable, reach
 
 ONBOARD = """mutation ($input: OnboardSymbolsInput!) { onboardSymbols(input: $input) {
     ... on OnboardingQueued { jobs { ticker } readyTickers }
@@ -20,12 +23,33 @@ RETRIES = 10
 RETRY_SECONDS = 1.0
 
 
-class Refused(Exception):
-    """Why the service does not take the tickers."""
+app = typer.Typer()
 
 
-async def onboard(url: str, tickers: Sequence[str], board: Board) -> None:
-    """Raises Refused, Unreachable and RefusedByService."""
+@app.command()
+def onboard(
+    tickers: Tickers,
+    url: Annotated[
+        str | None, typer.Option(help="Of the service that is to do it; by default the one at HOST and PORT.")
+    ] = None,
+) -> None:
+    """Ask a running service to bring symbols to where analytics can use them, and watch."""
+
+    async def work(address: str) -> int:
+        with board(out, err, len(tickers)) as shown:
+            await _onboard(address, tickers, shown)
+        return 0 if shown.is_good else REFUSED
+
+    try:
+        raise typer.Exit(run_to_end(work(url or current_settings().address)))
+    except RefusedByService as refusal:
+        fail(str(refusal), REFUSED)
+    except Unreachable as refusal:
+        fail(str(refusal), UNAVAILABLE)
+
+
+async def _onboard(url: str, tickers: Sequence[str], board: Board) -> None:
+    """Raises Unreachable and RefusedByService."""
     wanted = await _ask(url, tickers, board)
     attempt = 0
     while wanted:
@@ -46,7 +70,7 @@ async def _ask(url: str, tickers: Sequence[str], board: Board) -> list[str]:
         asked = {"tickers": list(tickers), "requestedBy": "cli"}
         queued = (await remote.ask(ONBOARD, input=asked))["onboardSymbols"]
     if "message" in queued:
-        raise Refused(queued["message"])
+        raise RefusedByService(queued["message"])
     for ticker in queued["readyTickers"]:
         board.show(ticker, JobStatus.COMPLETED, OnboardingPhase.DONE, 100, None)
     return [job["ticker"] for job in queued["jobs"]]

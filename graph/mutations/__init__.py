@@ -1,0 +1,12 @@
+"""What can be done."""
+
+import strawberry
+
+from graph.mutations.onboarding import OnboardingMutations
+from graph.mutations.portfolios import PortfolioMutations
+from graph.mutations.symbols import SymbolMutations
+
+
+@strawberry.type
+class Mutation(SymbolMutations, OnboardingMutations, PortfolioMutations):
+    pass

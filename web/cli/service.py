@@ -1,0 +1,97 @@
+"""The service itself: serving it, and what it is set to."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from web.cli.shared import current_settings, out, progress, run_to_end, table_of
+from web.settings import Settings, configuration_page, described
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    works: Annotated[bool, typer.Option("--workers/--no-workers", help="Work the onboarding queue too.")] = True,
+) -> None:
+    """Serve GraphQL at /graphql until stopped."""
+    from web.container import open_container
+    from web.serving import serve as serve_container
+
+    settings = current_settings()
+
+    async def work() -> None:
+        async with open_container(settings) as container:
+            await serve_container(
+                container, lambda address: out.print(f"Freshtape is at {address}/graphql", markup=False), works=works
+            )
+
+    run_to_end(work())
+
+
+@app.command()
+def worker() -> None:
+    """Work the onboarding queue of a PostgreSQL database until stopped, beside the services that serve it."""
+    from web.container import open_container
+    from web.serving import work as work_queue
+
+    settings = current_settings()
+    places = settings.onboarding_max_concurrent
+
+    async def work() -> None:
+        async with open_container(settings) as container:
+            await work_queue(
+                container, lambda: out.print(f"Working the onboarding queue, {places} at a time over all processes.")
+            )
+
+    run_to_end(work())
+
+
+@app.command()
+def demo() -> None:
+    """Serve a recorded market from a new temporary database: nothing to set up, nothing left behind."""
+    from web.container import open_container
+    from web.demo import demo_settings, demo_tickers, fill
+    from web.serving import serve as serve_container
+
+    async def work(settings: Settings) -> None:
+        with progress("Onboarding the sample market", len(demo_tickers(settings.sample_dir))) as done:
+            await fill(settings, done)
+        async with open_container(settings) as container:
+            await serve_container(container, _invite)
+
+    with demo_settings(current_settings()) as settings:
+        run_to_end(work(settings))
+
+
+def _invite(address: str) -> None:
+    stale = "{ symbols(filter: {isStale: true}) { nodes { ticker stalenessMessage stalenessReason } } }"
+    refresh = 'mutation { refreshSymbol(input: {ticker: \\"BA\\"}) { __typename ... on SymbolRefreshed { barsChanged } } }'
+    out.print(f"\nThe Freshtape demo is at {address}/graphql (stop it with Ctrl-C).")
+    out.print("It is the evening of 2026-03-27 there; four symbols have not been refreshed for days.")
+    for what, query in (("Which are stale?", stale), ("Refresh one:", refresh)):
+        out.print(f"\n{what}\n  curl -s {address}/graphql -H 'content-type: application/json' \\", markup=False)
+        out.print(f'    -d \'{{"query":"{query}"}}\'', markup=False)
+
+
+@app.command()
+def schema() -> None:
+    """Print the GraphQL schema (SDL)."""
+    from graph.schema import schema as graphql_schema
+
+    sys.stdout.write(graphql_schema.as_str() + "\n")
+
+
+@app.command()
+def config(
+    markdown: Annotated[bool, typer.Option(help="The page docs/configuration.md, instead of the values in force.")] = False,
+) -> None:
+    """Show every setting: its value (secrets as ***) and its default."""
+    if markdown:
+        sys.stdout.write(configuration_page())
+        return
+    table = table_of("variable", "value", "default")
+    for setting in described(current_settings()):
+        table.add_row(setting.variable, setting.value, setting.default)
+    out.print(table)
