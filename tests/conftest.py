@@ -17,6 +17,7 @@ from domain.services.providers import Providers
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from graph.context import About, Services
+from persistence.catalogue import SqlCatalogue
 from persistence.engine import Engine
 from persistence.event_feed import SqlEventFeed
 from persistence.unit_of_work import SqlDatabase
@@ -132,13 +133,20 @@ def services(database: SqlDatabase, provider: StubProvider, clock: ManualClock) 
     feed = SqlEventFeed(database)
     database.on_append = feed.poke
     return Services(
-        symbols=Symbols(database, provider, clock, timedelta(hours=48)),
+        symbols=Symbols(database, SqlCatalogue(feed), provider, clock, timedelta(hours=48)),
         refreshing=Refreshing(database, provider, clock),
         providers=Providers(database, [provider]),
         feed=feed,
         clock=clock,
         about=About("0.0.0", database.kind),
     )
+
+
+@pytest.fixture
+def catalogue(services: Services) -> SqlCatalogue:
+    """The one that the services read."""
+    assert isinstance(services.feed, SqlEventFeed)
+    return SqlCatalogue(services.feed)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from domain.services.providers import Providers
 from domain.services.symbols import Symbols
 from graph.context import About, Services
 from persistence.answering import root
+from persistence.catalogue import SqlCatalogue
 from persistence.engine import Engine
 from persistence.event_feed import Listener, SqlEventFeed
 from persistence.market_clock import SharedClock, clock_generation, join_clock, recorded_clock
@@ -113,7 +114,7 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: Marke
     feed = SqlEventFeed(database)
     database.on_append = feed.poke
     services = Services(
-        symbols=Symbols(database, provider, clock.clock, settings.staleness_threshold),
+        symbols=Symbols(database, SqlCatalogue(feed), provider, clock.clock, settings.staleness_threshold),
         refreshing=CountedRefreshing(database, provider, clock.clock, metrics.refresh),
         providers=Providers(database, [provider]),
         feed=feed,

@@ -15,6 +15,7 @@ from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from domain.symbols import SymbolStatus
 from graph.context import About, Services
+from persistence.catalogue import SqlCatalogue
 from persistence.engine import Engine
 from persistence.event_feed import SqlEventFeed
 from persistence.unit_of_work import SqlDatabase
@@ -218,12 +219,12 @@ async def local(database_url: str) -> AsyncIterator[list[GraphClient]]:
 
 
 def services_on(database: SqlDatabase) -> Services:
-    clock, provider = ManualClock(), StubProvider(TICKER)
+    clock, provider, feed = ManualClock(), StubProvider(TICKER), SqlEventFeed(database)
     return Services(
-        symbols=Symbols(database, provider, clock, timedelta(hours=48)),
+        symbols=Symbols(database, SqlCatalogue(feed), provider, clock, timedelta(hours=48)),
         refreshing=Refreshing(database, provider, clock),
         providers=Providers(database, [provider]),
-        feed=SqlEventFeed(database),
+        feed=feed,
         clock=clock,
         about=About("0.0.0", database.kind),
     )

@@ -18,7 +18,9 @@ from domain.events import LoggedChange, Position, SymbolChangeKind
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from domain.symbols import Symbol
+from persistence.catalogue import SqlCatalogue
 from persistence.engine import Engine
+from persistence.event_feed import SqlEventFeed
 from persistence.symbol_store import SqlSymbolStore
 from persistence.tables import event_log
 from persistence.unit_of_work import SqlDatabase
@@ -108,7 +110,8 @@ class SymbolMachine(RuleBasedStateMachine):
         self.engine = Engine(self.url)
         self.database = SqlDatabase(self.engine, clock_generation=0)
         self.clock, self.provider = ManualClock(), StubProvider("AAPL", "MSFT")
-        self.symbols = Symbols(self.database, self.provider, self.clock, timedelta(hours=48))
+        catalogue = SqlCatalogue(SqlEventFeed(self.database))
+        self.symbols = Symbols(self.database, catalogue, self.provider, self.clock, timedelta(hours=48))
         self.refreshing = Refreshing(self.database, self.provider, self.clock)
         self.models = {"AAPL": Model(), "MSFT": Model()}
         self.bars_held = {"AAPL": 0, "MSFT": 0}
