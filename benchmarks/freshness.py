@@ -37,7 +37,7 @@ def main() -> None:
 def _compared(runner: asyncio.Runner, services: Services) -> list[Comparison]:
     symbols, now, executor = services.symbols, services.clock.now(), Executor(services, Limits())
 
-    async def from_store() -> None:
+    async def from_memory() -> None:
         await symbols.page(SymbolQuery(), market.SYMBOLS, None)
 
     async def through_graphql() -> None:
@@ -50,7 +50,7 @@ def _compared(runner: asyncio.Runner, services: Services) -> list[Comparison]:
         return microseconds(lambda: [symbols.freshness(symbol, now) for symbol in page])
 
     return [
-        by_turns("beside the store's read", assessed, lambda: microseconds(lambda: runner.run(from_store()))),
+        by_turns("beside the catalogue's read", assessed, lambda: microseconds(lambda: runner.run(from_memory()))),
         by_turns("beside the GraphQL read", assessed, lambda: microseconds(lambda: runner.run(through_graphql()))),
     ]
 

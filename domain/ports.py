@@ -1,6 +1,6 @@
 """What the services need of the world: a store, a market data provider, an event feed."""
 
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -63,7 +63,7 @@ class SymbolQuery:
 
 @dataclass(frozen=True, slots=True)
 class SymbolPage:
-    """`position` is of the log before the symbols were read: who follows it from there misses nothing."""
+    """`position` is of the log: all that happened up to there is in the symbols. Who follows from there misses nothing."""
 
     symbols: list[Symbol]
     has_next: bool
@@ -101,14 +101,8 @@ class SymbolStore(Protocol):
         """As get, and nobody else can write the symbol until the transaction ends."""
         ...
 
-    async def page(self, query: SymbolQuery, first: int, after: str | None) -> SymbolPage: ...
-
     async def statuses(self, tickers: Sequence[str]) -> Mapping[str, SymbolStatus]:
         """Of those of the tickers that are known."""
-        ...
-
-    async def tracked(self, tickers: Iterable[str]) -> set[str]:
-        """Those of the tickers that are tracked and not retired."""
         ...
 
     async def currencies(self, tickers: Sequence[str]) -> Mapping[str, str]:
@@ -135,6 +129,17 @@ class SymbolStore(Protocol):
 
     async def levels(self, tickers: Sequence[str]) -> Mapping[str, list[PriceLevel]]:
         """Strongest first."""
+        ...
+
+
+class SymbolCatalogue(Protocol):
+    """The symbols to be read outside of a transaction, without a statement each time: with every change that this process has
+    made, and those of others after a second at most. Raises StoreUnavailable rather than serve older ones."""
+
+    async def get(self, ticker: str) -> Symbol | None: ...
+
+    async def page(self, query: SymbolQuery, first: int, after: str | None) -> SymbolPage:
+        """Those behind the ticker `after`; `total` counts the whole query's."""
         ...
 
 

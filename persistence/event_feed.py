@@ -1,23 +1,31 @@
-"""Every event of the log, pushed to whoever follows: polling is the truth, PostgreSQL's NOTIFY a hint that saves the wait."""
+"""Every event of the log, pushed to whoever follows, and the symbols that they come to.
+
+Polling is the truth, PostgreSQL's NOTIFY a hint that saves the wait.
+"""
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import asyncpg
 from sqlalchemy.engine import make_url
 
-from domain.errors import CursorExpired, Refusal, SlowSubscriber
+from domain.errors import CursorExpired, Refusal, SlowSubscriber, StoreUnavailable
 from domain.events import Logged, Position
 from persistence.event_log import CHANNEL
+from persistence.held_symbols import HeldSymbols
 from persistence.unit_of_work import SqlDatabase
 
 log = logging.getLogger("freshtape.feed")
 
 POLL_SECONDS = 0.5
+FRESH_SECONDS = 1.0
+"""How long ago the log may have been read when symbols are: longer than a poll, so that readers need not read it themselves."""
 HEARTBEAT_SECONDS = 2
 LISTENER_SECONDS = 3
 """How long the listener's connection may keep it waiting."""
@@ -27,13 +35,17 @@ BUFFER = 2000
 
 
 class SqlEventFeed:
-    """`run` reads the log once for everybody; each follower has a bounded buffer of its own."""
+    """The one reader of the log in its process. `run` reads it all the time, and who needs it newer reads it for all; each
+    follower has a bounded buffer of its own."""
 
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
         self._followers: set[_Follower] = set()
         self._wake = asyncio.Event()
-        self._position: Position | None = None
+        self._held: HeldSymbols | None = None
+        self._read_at = -math.inf
+        self._look: asyncio.Task[None] | None = None
+        self._is_refused = False
 
     def poke(self) -> None:
         """There is probably something new."""
@@ -41,33 +53,29 @@ class SqlEventFeed:
 
     async def run(self) -> None:
         """Follows the log for ever, after a failure from where it was."""
-        position = await self._start()
         try:
             while True:
-                position = await self._deliver(position)
+                await self.look()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._wake.wait()
                 self._wake.clear()
-        except CursorExpired as error:
-            self._position = None
-            for follower in self._followers:
-                follower.lose(error)
-            raise
+        finally:
+            if (look := self._look) is not None:
+                look.cancel()
+                await asyncio.gather(look, return_exceptions=True)
 
-    async def _start(self) -> Position:
-        """Where the log was when it was first looked at, here or by a follower: no buffer begins later than its follower."""
-        if (position := self._position) is None:
-            head = await self._head()
-            position = self._position = self._position or head
-        return position
+    async def symbols(self) -> HeldSymbols:
+        """As they were a second ago or later, and with all that this process has written or met when it wrote. Raises
+        StoreUnavailable."""
+        since = max(monotonic() - FRESH_SECONDS, self._database.written_at)
+        if self._held is not None and self._read_at >= since:
+            return self._held
+        return await self._read_since(since)
 
-    async def _deliver(self, position: Position) -> Position:
-        while changes := await self._page(position):
-            position = self._position = changes[-1].position
-            for follower in self._followers:
-                follower.offer(changes)
-        return position
+    async def look(self) -> HeldSymbols:
+        """What is committed by now has been told, and is in the symbols. Raises StoreUnavailable."""
+        return await self._read_since(monotonic())
 
     async def follow(self, after: Position | None) -> AsyncGenerator[Logged, None]:
         """As EventFeed says; raises SlowSubscriber for a reader that falls too far behind."""
@@ -75,10 +83,12 @@ class SqlEventFeed:
         # Buffering starts first, then the log is read: an event is in one of the two, or in both, never in none.
         self._followers.add(follower)
         try:
-            await self._start()
+            held = self._held or await self.look()
             position = after if after is not None else await self._head()
             while changes := await self._page(position):
                 position = changes[-1].position
+                if position.number > held.position.number:  # nobody is told of what cannot be read here yet
+                    held = await self.look()
                 for change in changes:
                     yield change
             async for change in follower.changes():
@@ -86,6 +96,51 @@ class SqlEventFeed:
                     yield change
         finally:
             self._followers.discard(follower)
+
+    async def _read_since(self, since: float) -> HeldSymbols:
+        """One look serves all who wait meanwhile, and goes on when the one who began it leaves. Nobody is kept waiting for a
+        database that did not answer the last one."""
+        is_looking = self._look is not None and not self._look.done()
+        if is_looking and self._is_refused:
+            raise StoreUnavailable
+        while self._held is None or self._read_at < since:
+            if self._look is None or self._look.done():
+                self._look = asyncio.create_task(self._read())
+                self._look.add_done_callback(self._end_look)
+            await asyncio.shield(self._look)
+        return self._held
+
+    def _end_look(self, look: asyncio.Task[None]) -> None:
+        self._is_refused = not look.cancelled() and isinstance(look.exception(), StoreUnavailable)
+
+    async def _read(self) -> None:
+        try:
+            await (self._load() if self._held is None else self._go_on(self._held))
+        except CursorExpired as error:
+            log.warning("the event log cannot be read on, and everything is read anew: %s", error)
+            self._held = None
+            for follower in self._followers:
+                follower.lose(error)
+            await self._load()
+
+    async def _load(self) -> None:
+        began = monotonic()
+        async with self._database.read() as unit:
+            # The log's end is read before the symbols: what commits in between is then told again, never left out.
+            position = await unit.events.head()
+            self._held = HeldSymbols(position, await unit.symbols.all())
+        self._read_at = began
+
+    async def _go_on(self, held: HeldSymbols) -> None:
+        while True:
+            began = monotonic()
+            if changes := await self._page(held.position):
+                held.apply(changes)
+                for follower in self._followers:
+                    follower.offer(changes)
+            if len(changes) < PAGE:
+                self._read_at = began
+                return
 
     async def _head(self) -> Position:
         async with self._database.read() as unit:

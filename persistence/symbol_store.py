@@ -1,24 +1,22 @@
 """Symbols and their levels."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, not_, or_, select, update
+from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import SymbolNotFound, VersionConflict
-from domain.events import Position
 from domain.levels import PriceLevel
-from domain.ports import SymbolPage, SymbolQuery
 from domain.staleness import AttemptOutcome
 from domain.symbols import Symbol, SymbolStatus
 from domain.tickers import AssetClass
-from persistence.tables import event_log, price_levels, symbols
+from persistence.tables import price_levels, symbols
 
 # One itemgetter on a row's mapping: its attributes one by one take more than twice as long.
 _symbol_values = itemgetter(*(field.name for field in fields(Symbol)))
@@ -42,25 +40,12 @@ class SqlSymbolStore:
         row = (await self._connection.execute(statement)).one_or_none()
         return symbol_of(row) if row is not None else None
 
-    async def page(self, query: SymbolQuery, first: int, after: str | None) -> SymbolPage:
-        wanted = _condition(query)
-        total = select(func.count()).select_from(symbols).where(wanted).scalar_subquery()
-        # The log's end is read before the symbols: what commits in between is then told again, never left out.
-        log = (await self._connection.execute(select(event_log, total.label("total")))).one()
-        beyond = symbols.c.ticker > (after or "")
-        rows = await self._connection.execute(select(symbols).where(wanted, beyond).order_by(symbols.c.ticker).limit(first + 1))
-        found = [symbol_of(row) for row in rows]
-        return SymbolPage(found[:first], len(found) > first, log.total, Position(log.log_id, log.last_number))
+    async def all(self) -> list[Symbol]:
+        return [symbol_of(row) for row in await self._connection.execute(select(symbols))]
 
     async def statuses(self, tickers: Sequence[str]) -> Mapping[str, SymbolStatus]:
         rows = await self._connection.execute(select(symbols.c.ticker, symbols.c.status).where(symbols.c.ticker.in_(tickers)))
         return {row.ticker: row.status for row in rows}
-
-    async def tracked(self, tickers: Iterable[str]) -> set[str]:
-        statement = select(symbols.c.ticker).where(
-            symbols.c.ticker.in_(list(tickers)), symbols.c.status != SymbolStatus.RETIRED
-        )
-        return set((await self._connection.scalars(statement)).all())
 
     async def currencies(self, tickers: Sequence[str]) -> Mapping[str, str]:
         rows = await self._connection.execute(select(symbols.c.ticker, symbols.c.currency).where(symbols.c.ticker.in_(tickers)))
@@ -108,19 +93,3 @@ class SqlSymbolStore:
         for row in rows:
             found[row.ticker].append(PriceLevel(*_level_values(row._mapping)))
         return found
-
-
-def _condition(query: SymbolQuery) -> ColumnElement[bool]:
-    conditions: list[ColumnElement[bool]] = []
-    if query.tickers is not None:
-        conditions.append(symbols.c.ticker.in_(query.tickers))
-    if query.asset_class is not None:
-        conditions.append(symbols.c.asset_class == query.asset_class)
-    if query.status is not None:
-        conditions.append(symbols.c.status == query.status)
-    else:
-        conditions.append(symbols.c.status != SymbolStatus.RETIRED)
-    if query.is_stale is not None:
-        stale = or_(symbols.c.last_updated.is_(None), symbols.c.last_updated < query.updated_before)
-        conditions.append(stale if query.is_stale else not_(stale))
-    return and_(*conditions)

@@ -1,8 +1,10 @@
 """One transaction and the stores that work in it."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,12 +38,14 @@ class SqlUnitOfWork:
 
 class SqlDatabase:
     """`clock_generation` is that of the clock this process runs on (see market_clock): after another process has changed the
-    clock, every append raises ClockReplaced. `on_append` is called after each commit that appended an event."""
+    clock, every append raises ClockReplaced. `on_append` is called after each commit that appended an event; `written_at` is
+    when the last write ended, whatever became of it: what is read later must not be older."""
 
     def __init__(self, engine: Engine, clock_generation: int) -> None:
         self.engine = engine
         self._clock_generation = clock_generation
         self.on_append: Callable[[], None] = lambda: None
+        self.written_at = -math.inf
 
     @property
     def kind(self) -> str:
@@ -64,6 +68,8 @@ class SqlDatabase:
             if unit.events.newest is None:
                 raise
             await self._assure(unit.events.newest, deadline)
+        finally:
+            self.written_at = monotonic()
         if unit.events.newest is not None:
             self.on_append()
 

@@ -23,6 +23,7 @@ from domain.services.queueing import OnboardingQueue
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from graph.context import About, Services
+from persistence.catalogue import SqlCatalogue
 from persistence.engine import Engine
 from persistence.event_feed import SqlEventFeed
 from persistence.unit_of_work import SqlDatabase
@@ -140,7 +141,7 @@ def services(database: SqlDatabase, provider: StubProvider, clock: ManualClock) 
     queue = OnboardingQueue(clock, depth=50, places=3)
     refreshing = Refreshing(database, provider, clock)
     return Services(
-        symbols=Symbols(database, provider, queue, clock, timedelta(hours=48)),
+        symbols=Symbols(database, SqlCatalogue(feed), provider, queue, clock, timedelta(hours=48)),
         refreshing=refreshing,
         onboarding=Onboarding(database, feed, queue, clock),
         measuring=Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock, timedelta(hours=48)),
@@ -155,6 +156,13 @@ def services(database: SqlDatabase, provider: StubProvider, clock: ManualClock) 
 @pytest.fixture
 def pipeline(database: SqlDatabase, provider: StubProvider, clock: ManualClock, services: Services) -> Pipeline:
     return Pipeline(database, provider, services.onboarding.queue, services.measuring, clock)
+
+
+@pytest.fixture
+def catalogue(services: Services) -> SqlCatalogue:
+    """The one that the services read."""
+    assert isinstance(services.feed, SqlEventFeed)
+    return SqlCatalogue(services.feed)
 
 
 @pytest.fixture

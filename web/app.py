@@ -25,7 +25,7 @@ def create_app(container: Container, executor: Executor) -> Starlette:
         routes=[
             Route("/graphql", HttpEndpoint(executor).respond, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", socket),
-            *health_routes(container.database),
+            *health_routes(container.feed.look),
             Route("/metrics", container.metrics.page),
         ],
         middleware=[

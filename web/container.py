@@ -22,6 +22,7 @@ from domain.services.symbols import Symbols
 from domain.services.working import Worker
 from graph.context import About, Services
 from persistence.answering import root
+from persistence.catalogue import SqlCatalogue
 from persistence.engine import Engine
 from persistence.event_feed import Listener, SqlEventFeed
 from persistence.market_clock import SharedClock, clock_generation, join_clock, recorded_clock
@@ -127,7 +128,7 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: Marke
         database, provider, refreshing, FactorModel(settings.factor_etfs), clock.clock, settings.staleness_threshold
     )
     services = Services(
-        symbols=Symbols(database, provider, queue, clock.clock, settings.staleness_threshold),
+        symbols=Symbols(database, SqlCatalogue(feed), provider, queue, clock.clock, settings.staleness_threshold),
         refreshing=refreshing,
         onboarding=Onboarding(database, feed, queue, clock.clock),
         measuring=measuring,

@@ -15,7 +15,7 @@ from domain.portfolio_csv import Lot, ParsedFile, RowError, export, parse
 from domain.ports import Database, UnitOfWork
 from domain.services.queueing import OnboardingQueue
 from domain.services.valuing import checked, market
-from domain.symbols import Symbol
+from domain.symbols import Symbol, SymbolStatus
 
 LONGEST_NAME = 200
 
@@ -55,7 +55,8 @@ class Portfolios:
         parsed = await self._parsed(csv)
         tickers = _tickers(parsed.lots)
         async with self._database.read() as unit:
-            tracked = await unit.symbols.tracked(tickers)
+            statuses = await unit.symbols.statuses(tickers)
+        tracked = {ticker for ticker, status in statuses.items() if status is not SymbolStatus.RETIRED}
         known = [ticker for ticker in tickers if ticker in tracked]
         return Checked(parsed.lots, parsed.errors, known, [ticker for ticker in tickers if ticker not in tracked])
 

@@ -12,7 +12,16 @@ from domain.errors import RefreshInFlight, SymbolNotFound, VersionConflict
 from domain.events import Event, SymbolChanged, SymbolChangeKind
 from domain.levels import PriceLevel
 from domain.onboarding import OnboardingJob
-from domain.ports import BarPage, BarQuery, Database, MarketDataProvider, SymbolPage, SymbolQuery, UnitOfWork
+from domain.ports import (
+    BarPage,
+    BarQuery,
+    Database,
+    MarketDataProvider,
+    SymbolCatalogue,
+    SymbolPage,
+    SymbolQuery,
+    UnitOfWork,
+)
 from domain.quotes import Quote
 from domain.services.asking import ask
 from domain.services.queueing import OnboardingQueue, call_off
@@ -35,12 +44,14 @@ class Symbols:
     def __init__(
         self,
         database: Database,
+        catalogue: SymbolCatalogue,
         provider: MarketDataProvider,
         queue: OnboardingQueue,
         clock: Clock,
         threshold: timedelta,
     ) -> None:
         self._database = database
+        self._catalogue = catalogue
         self._queue = queue
         self._provider = provider
         self._clock = clock
@@ -50,18 +61,16 @@ class Symbols:
     # ── queries
 
     async def get(self, ticker: str) -> Symbol | None:
-        async with self._database.read() as unit:
-            return await unit.symbols.get(ticker)
+        return await self._catalogue.get(ticker)
 
     async def page(self, query: SymbolQuery, first: int, after: str | None) -> SymbolPage:
-        async with self._database.read() as unit:
-            return await unit.symbols.page(query, first, after)
+        return await self._catalogue.page(query, first, after)
 
     async def search(self, text: str, first: int) -> list[tuple[Profile, bool]]:
         """What the provider has by that ticker or name, and whether it is tracked. Raises ProviderUnavailable."""
         found = await ask(self._provider.name, self._provider.search(text, first))
-        async with self._database.read() as unit:
-            tracked = await unit.symbols.tracked([profile.ticker for profile in found])
+        known = await self._catalogue.page(SymbolQuery(tickers=[profile.ticker for profile in found]), len(found), None)
+        tracked = {symbol.ticker for symbol in known.symbols}
         return [(profile, profile.ticker in tracked) for profile in found]
 
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:

@@ -15,6 +15,7 @@ from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from graph.context import Services
 from graph.paging import write_cursor
+from persistence.catalogue import SqlCatalogue
 from persistence.unit_of_work import SqlDatabase
 from providers.sample import SampleProvider
 from tests.support.client import GraphClient
@@ -256,10 +257,10 @@ AFTER_SPLIT = {"open": "110.75", "high": "111.85", "low": "109.55", "close": "11
 
 
 @pytest.fixture
-def market(services: Services, database: SqlDatabase, clock: ManualClock) -> GraphClient:
+def market(services: Services, database: SqlDatabase, catalogue: SqlCatalogue, clock: ManualClock) -> GraphClient:
     """The schema on the sample market."""
     sample = SampleProvider(BUNDLED_SAMPLE, clock)
-    symbols = Symbols(database, sample, services.onboarding.queue, clock, timedelta(hours=48))
+    symbols = Symbols(database, catalogue, sample, services.onboarding.queue, clock, timedelta(hours=48))
     return GraphClient(replace(services, symbols=symbols, refreshing=Refreshing(database, sample, clock)))
 
 

@@ -10,6 +10,7 @@ import pytest
 from domain.errors import ProviderUnavailable, Trouble
 from domain.services.symbols import Symbols
 from graph.context import Services
+from persistence.catalogue import SqlCatalogue
 from persistence.event_feed import SqlEventFeed
 from persistence.unit_of_work import SqlDatabase
 from tests.support.client import GraphClient
@@ -133,10 +134,15 @@ async def test_a_provider_that_owes_two_trading_days_is_told_of_while_fresh(
 
 @on_sqlite
 async def test_an_operation_reads_the_clock_once(
-    services: Services, database: SqlDatabase, provider: StubProvider, graph: GraphClient, refreshed: ManualClock
+    services: Services,
+    database: SqlDatabase,
+    catalogue: SqlCatalogue,
+    provider: StubProvider,
+    graph: GraphClient,
+    refreshed: ManualClock,
 ) -> None:
     ticking = TickingClock(EVENING)
-    symbols = Symbols(database, provider, services.onboarding.queue, ticking, 48 * HOURS)
+    symbols = Symbols(database, catalogue, provider, services.onboarding.queue, ticking, 48 * HOURS)
     graph.services = replace(services, clock=ticking, symbols=symbols)
     found = await graph(
         '{ a: symbol(ticker: "AAPL") { hoursSinceUpdate } symbols { nodes { hoursSinceUpdate } } service { now } '

@@ -1,5 +1,6 @@
-"""One more symbol on a page costs no more statements, whatever is asked of it."""
+"""Symbols cost no statement, and one more on a page no more of them, whatever is asked of it."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -12,9 +13,12 @@ from domain.levels import LevelKind, PriceLevel
 from domain.symbols import Symbol
 from domain.tickers import AssetClass
 from graph.schema import schema
+from persistence import event_feed
+from persistence.event_feed import SqlEventFeed
 from persistence.unit_of_work import SqlDatabase
 from tests.support.client import GraphClient
 from tests.support.clock import EVENING
+from tests.support.figures import told
 from tests.support.provider import StubProvider, daily_bar, profile
 
 MANY = 60
@@ -38,8 +42,10 @@ QUERY = f"query($first: Int) {{ symbols(first: $first) {{ {every_field('SymbolCo
 
 
 @pytest.fixture
-async def universe(graph: GraphClient, database: SqlDatabase) -> GraphClient:
-    """So many symbols, each with bars, levels and a beta, each being refreshed."""
+async def universe(graph: GraphClient, database: SqlDatabase, monkeypatch: pytest.MonkeyPatch) -> GraphClient:
+    """So many symbols, each with bars, levels and a beta, each being refreshed. They have been read just now, and the test is
+    done before they are old."""
+    monkeypatch.setattr(event_feed, "FRESH_SECONDS", 3600)
     beta = Exposure(Factor.MARKET, 1.5, 0.5, 90, 90, ExposureQuality.FULL_HISTORY, EVENING.date())
     async with database.write() as unit:
         for ticker in (f"T{number:03}" for number in range(MANY)):
@@ -50,6 +56,7 @@ async def universe(graph: GraphClient, database: SqlDatabase) -> GraphClient:
             await unit.symbols.replace_levels(ticker, [level])
             await unit.exposures.replace(ticker, [beta])
             await unit.leases.take(RefreshInFlight(ticker, EVENING, "api"), "token")
+    await graph("{ symbols { totalCount } }")
     return graph
 
 
@@ -84,18 +91,47 @@ async def test_what_is_not_asked_for_is_not_read(universe: GraphClient, statemen
     async def count(fields: str) -> int:
         return (await sent_for(universe, statements, f"{{ symbols {{ nodes {{ {fields} }} }} }}"))[1]
 
-    plain = await count("ticker isStale levelCount lastPrice freshUntil")
-    assert await count("levels { price }") == plain + 1
-    assert await count("a: levels { price } b: levels(kind: SUPPORT, first: 1) { price }") == plain + 1
-    assert await count("refresh { startedBy }") == plain + 1
-    assert await count("factorExposures { beta }") == plain + 1
-    assert plain < await count("bars { nodes { close } }") <= plain + 2  # the bars, and the splits they are adjusted for
+    assert await count("ticker isStale levelCount lastPrice freshUntil") == 0
+    assert await count("levels { price }") == 1
+    assert await count("a: levels { price } b: levels(kind: SUPPORT, first: 1) { price }") == 1
+    assert await count("refresh { startedBy }") == 1
+    assert await count("factorExposures { beta }") == 1
+    assert 0 < await count("bars { nodes { close } }") <= 2  # the bars, and the splits they are adjusted for
     assert (await sent_for(universe, statements, "{ service { name now } __typename }"))[1] == 0
 
 
-async def test_a_search_asks_once_what_is_tracked(universe: GraphClient, provider: StubProvider, statements: list[str]) -> None:
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ symbols(first: 5, filter: {isStale: true, assetClass: STOCK, status: ACTIVE}) { totalCount nodes { ticker } } }",
+        '{ symbols(filter: {tickers: ["T001", "T002"]}) { nodes { ticker hoursSinceUpdate stalenessReason } cursor } }',
+        '{ symbol(ticker: "T001") { ticker version freshUntil } missing: symbol(ticker: "NOPE") { name } }',
+        '{ node(id: "U3ltYm9sOlQwMDE=") { id ... on Symbol { ticker } } }',
+    ],
+)
+async def test_symbols_cost_no_statement(universe: GraphClient, statements: list[str], query: str) -> None:
+    found, count = await sent_for(universe, statements, query)
+    assert "T00" in str(found)
+    assert count == 0
+
+
+async def test_nor_while_the_service_runs(universe: GraphClient, feed: SqlEventFeed, statements: list[str]) -> None:
+    """Only the log is read, as often as if nobody asked."""
+    statements.clear()
+    began, asked = asyncio.get_running_loop().time(), 0
+    while (seconds := asyncio.get_running_loop().time() - began) < 3 * event_feed.POLL_SECONDS:
+        await universe('{ symbols { nodes { ticker } } symbol(ticker: "T001") { name } }')
+        asked += 1
+    assert all("event" in statement for statement in statements), statements
+    looks = sum("FROM events" in statement for statement in statements)
+    told(f"{asked} requests in {seconds:.1f} s, and the log was read {looks} times")
+    assert looks <= seconds / event_feed.POLL_SECONDS + 1
+
+
+async def test_a_search_costs_no_statement(universe: GraphClient, provider: StubProvider, statements: list[str]) -> None:
     provider.profiles = {ticker: profile(ticker) for ticker in (f"T{number:03}" for number in range(2 * MANY))}
     for first in (1, 2 * MANY):
         query = 'query($first: Int) { searchSymbols(text: "t", first: $first) { isTracked } }'
         found, count = await sent_for(universe, statements, query, first=first)
-        assert (len(found["searchSymbols"]), count) == (first, 1)
+        assert (len(found["searchSymbols"]), count) == (first, 0)
+        assert [match["isTracked"] for match in found["searchSymbols"]] == [number < MANY for number in range(first)]

@@ -10,12 +10,15 @@ import pytest
 
 from domain.errors import ProviderUnavailable, Trouble
 from domain.services.pipeline import Pipeline
-from domain.symbols import Profile
+from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass
+from persistence import event_feed
+from persistence.event_feed import SqlEventFeed
 from persistence.unit_of_work import SqlDatabase
 from tests.support.client import GraphClient
 from tests.support.clock import EVENING, ManualClock
-from tests.support.provider import StubProvider
+from tests.support.mutants import mutated
+from tests.support.provider import StubProvider, profile
 from tests.support.universe import track
 
 SPELLINGS = {" brk.b ": "BRK-B", "eurusd": "EUR/USD", "btcusd": "BTC-USD", "aapl": "AAPL"}
@@ -203,6 +206,48 @@ async def test_two_who_add_at_once_get_one_symbol(graph: GraphClient) -> None:
     assert [(answer["__typename"], answer["symbol"]["version"]) for answer in answers] == [("SymbolAdded", 1)] * 5
     assert len({answer["job"]["id"] for answer in answers}) == 1
     assert await tickers(graph) == ["AAPL"]
+
+
+# ── what was answered is read
+
+
+async def told_and_read(graph: GraphClient, database: SqlDatabase) -> list[tuple[Any, Any]]:
+    """Fifty who change a symbol each, and read it and the list as soon as they are answered: what was told, what was read."""
+    names = [f"T{number:02}" for number in range(50)]
+    async with database.write() as unit:
+        for ticker in names:
+            await unit.symbols.add(Symbol.tracked(profile(ticker), None, None))
+    assert await tickers(graph) == names
+    pairs: list[tuple[Any, Any]] = []
+
+    async def compare(ticker: str, answer: dict[str, Any], is_listed: bool) -> None:
+        found = await graph("query($t: String!) { symbol(ticker: $t) { version } symbols { nodes { ticker } } }", t=ticker)
+        pairs.append((answer["symbol"]["version"], found["symbol"]["version"]))
+        pairs.append((is_listed, {"ticker": ticker} in found["symbols"]["nodes"]))
+
+    async def change(ticker: str) -> None:
+        await compare(ticker, await graph.add(ticker, name="another", expectedVersion=1), is_listed=True)
+        await compare(ticker, await graph.remove(ticker, 2), is_listed=False)
+
+    async with asyncio.TaskGroup() as group:
+        for ticker in names:
+            group.create_task(change(ticker))
+    return pairs
+
+
+async def test_what_a_mutation_answers_the_next_query_reads(graph: GraphClient, database: SqlDatabase) -> None:
+    pairs = await told_and_read(graph, database)
+    assert len(pairs) == 200
+    assert all(answered == found for answered, found in pairs)
+
+
+async def test_without_heed_of_own_writes_it_would_not(
+    graph: GraphClient, database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "FRESH_SECONDS", 3600)
+    with mutated(SqlEventFeed.symbols, ("self._database.written_at", "0.0")):
+        pairs = await told_and_read(graph, database)
+    assert any(answered != found for answered, found in pairs)
 
 
 # ── remove

@@ -11,9 +11,8 @@ from sqlalchemy import insert, text, update
 from sqlalchemy.exc import IntegrityError
 
 from domain.errors import SymbolNotFound, VersionConflict
-from domain.events import Position, SymbolChanged, SymbolChangeKind
+from domain.events import SymbolChanged, SymbolChangeKind
 from domain.levels import Direction, LevelKind, PriceLevel
-from domain.ports import SymbolPage, SymbolQuery
 from domain.staleness import AttemptOutcome
 from domain.symbols import Symbol, SymbolStatus
 from domain.tickers import AssetClass
@@ -47,15 +46,6 @@ async def get(database: SqlDatabase, ticker: str = "AAPL") -> Symbol:
         found = await unit.symbols.get(ticker)
     assert found is not None
     return found
-
-
-async def page(database: SqlDatabase, query: SymbolQuery, first: int = 100, after: str | None = None) -> SymbolPage:
-    async with database.read() as unit:
-        return await unit.symbols.page(query, first, after)
-
-
-async def tickers(database: SqlDatabase, query: SymbolQuery) -> list[str]:
-    return [symbol.ticker for symbol in (await page(database, query)).symbols]
 
 
 # ── add, get, save
@@ -210,18 +200,11 @@ async def test_noting_an_attempt_leaves_the_rest_alone(database: SqlDatabase) ->
     assert await get(database, "MSFT") == tracked("MSFT")
 
 
-async def test_tracked_are_those_that_are_not_retired(database: SqlDatabase) -> None:
-    await add(
-        database,
-        tracked("AAPL"),
-        replace(tracked("MSFT"), status=SymbolStatus.RETIRED),
-        replace(tracked("NVDA"), status=SymbolStatus.SUSPECT),
-        replace(tracked("TSLA"), status=SymbolStatus.ONBOARDING),
-    )
+async def test_all_are_all_the_retired_too(database: SqlDatabase) -> None:
+    given = [tracked("AAPL"), replace(tracked("MSFT"), status=SymbolStatus.RETIRED), replace(tracked("NVDA"), last_price=None)]
+    await add(database, *given)
     async with database.read() as unit:
-        assert await unit.symbols.tracked(["AAPL", "MSFT", "NVDA", "TSLA", "QQQ"]) == {"AAPL", "NVDA", "TSLA"}
-        assert await unit.symbols.tracked(ticker for ticker in ("AAPL",)) == {"AAPL"}
-        assert await unit.symbols.tracked([]) == set()
+        assert sorted(await unit.symbols.all(), key=lambda symbol: symbol.ticker) == given
 
 
 async def test_listings_are_told_once_each_the_retired_too(database: SqlDatabase) -> None:
@@ -238,82 +221,6 @@ async def test_listings_are_told_once_each_the_retired_too(database: SqlDatabase
             (AssetClass.CRYPTO, None),
             (AssetClass.STOCK, "XLON"),
         }
-
-
-# ── pages
-
-
-async def test_the_retired_are_only_there_when_asked_for(database: SqlDatabase) -> None:
-    await add(database, tracked("AAPL"), replace(tracked("MSFT"), status=SymbolStatus.RETIRED))
-    assert await tickers(database, SymbolQuery()) == ["AAPL"]
-    assert await tickers(database, SymbolQuery(status=SymbolStatus.RETIRED)) == ["MSFT"]
-    assert await tickers(database, SymbolQuery(tickers=["MSFT"])) == []
-
-
-async def test_filters_narrow_together(database: SqlDatabase) -> None:
-    await add(
-        database,
-        tracked("AAPL"),
-        tracked("SPY", AssetClass.ETF),
-        replace(tracked("QQQ", AssetClass.ETF), status=SymbolStatus.SUSPECT),
-        tracked("BTC-USD", AssetClass.CRYPTO),
-    )
-    assert await tickers(database, SymbolQuery(asset_class=AssetClass.ETF)) == ["QQQ", "SPY"]
-    assert await tickers(database, SymbolQuery(asset_class=AssetClass.ETF, status=SymbolStatus.SUSPECT)) == ["QQQ"]
-    assert await tickers(database, SymbolQuery(tickers=["SPY", "AAPL", "unknown"])) == ["AAPL", "SPY"]
-    assert await tickers(database, SymbolQuery(tickers=["AAPL"], asset_class=AssetClass.ETF)) == []
-    assert await tickers(database, SymbolQuery(tickers=[])) == []
-
-
-async def test_exactly_at_the_dividing_instant_is_fresh(database: SqlDatabase) -> None:
-    await add(
-        database,
-        replace(tracked("AT"), last_updated=EVENING),
-        replace(tracked("BEFORE"), last_updated=EVENING - MICROSECOND),
-        replace(tracked("LATER"), last_updated=EVENING + MICROSECOND),
-        tracked("NEVER"),
-    )
-    assert await tickers(database, SymbolQuery(is_stale=True, updated_before=EVENING)) == ["BEFORE", "NEVER"]
-    assert await tickers(database, SymbolQuery(is_stale=False, updated_before=EVENING)) == ["AT", "LATER"]
-
-
-BYTE_ORDERED = ["A", "AA", "AAPL", "B", "BRK-A", "BRK-B", "BRK.A", "BRKA", "EUR/USD", "EURA", "Z", "^GSPC", "a", "aapl", "É"]
-
-
-async def test_the_order_is_that_of_the_bytes(database: SqlDatabase) -> None:
-    assert sorted(BYTE_ORDERED, key=str.encode) == BYTE_ORDERED
-    await add(database, *map(tracked, reversed(BYTE_ORDERED)))
-    assert await tickers(database, SymbolQuery()) == BYTE_ORDERED
-
-
-@pytest.mark.parametrize("size", [1, 2, 7, len(BYTE_ORDERED) - 1, len(BYTE_ORDERED)])
-async def test_pages_put_together_are_the_whole(database: SqlDatabase, size: int) -> None:
-    await add(database, *map(tracked, BYTE_ORDERED))
-    seen: list[str] = []
-    while True:
-        found = await page(database, SymbolQuery(), size, seen[-1] if seen else None)
-        assert found.total == len(BYTE_ORDERED)
-        seen += [symbol.ticker for symbol in found.symbols]
-        assert found.has_next == (len(seen) < len(BYTE_ORDERED))
-        if not found.has_next:
-            break
-        assert len(found.symbols) == size
-    assert seen == BYTE_ORDERED
-
-
-async def test_a_page_behind_the_last_is_empty(database: SqlDatabase) -> None:
-    await add(database, tracked())
-    found = await page(database, SymbolQuery(), after="AAPL")
-    assert (found.symbols, found.has_next, found.total) == ([], False, 1)
-
-
-async def test_a_page_tells_where_to_follow_from(database: SqlDatabase) -> None:
-    await add(database, tracked())
-    before = (await page(database, SymbolQuery())).position
-    async with database.write() as unit:
-        await unit.events.append(SymbolChanged(SymbolChangeKind.ADDED, "AAPL", EVENING))
-    assert (await page(database, SymbolQuery())).position == Position(before.log_id, 1)
-    assert before.number == 0
 
 
 # ── levels

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from domain.events import SymbolChangeKind
+from domain.factors import FACTOR_ETFS, FactorModel
+from domain.services.measuring import Measuring
+from domain.services.onboarding import Onboarding
 from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
@@ -17,6 +20,7 @@ from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from domain.symbols import SymbolStatus
 from graph.context import About, Services
+from persistence.catalogue import SqlCatalogue
 from persistence.engine import Engine
 from persistence.event_feed import SqlEventFeed
 from persistence.unit_of_work import SqlDatabase
@@ -220,13 +224,17 @@ async def local(database_url: str) -> AsyncIterator[list[GraphClient]]:
 
 
 def services_on(database: SqlDatabase) -> Services:
-    clock, provider = ManualClock(), StubProvider(TICKER)
+    clock, provider, feed = ManualClock(), StubProvider(TICKER), SqlEventFeed(database)
+    queue, threshold = OnboardingQueue(clock, depth=50, places=3), timedelta(hours=48)
+    refreshing = Refreshing(database, provider, clock)
     return Services(
-        symbols=Symbols(database, provider, clock, timedelta(hours=48)),
-        refreshing=Refreshing(database, provider, clock),
+        symbols=Symbols(database, SqlCatalogue(feed), provider, queue, clock, threshold),
+        refreshing=refreshing,
+        onboarding=Onboarding(database, feed, queue, clock),
+        measuring=Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock, threshold),
         providers=Providers(database, [provider]),
-        portfolios=Portfolios(database, OnboardingQueue(clock, depth=50, places=3), clock),
-        feed=SqlEventFeed(database),
+        portfolios=Portfolios(database, queue, clock),
+        feed=feed,
         clock=clock,
         about=About("0.0.0", database.kind),
     )

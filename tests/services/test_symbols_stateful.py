@@ -24,7 +24,9 @@ from domain.services.queueing import OnboardingQueue
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from domain.symbols import Symbol, SymbolStatus
+from persistence.catalogue import SqlCatalogue
 from persistence.engine import Engine
+from persistence.event_feed import SqlEventFeed
 from persistence.symbol_store import SqlSymbolStore
 from persistence.tables import event_log, onboarding_queue
 from persistence.unit_of_work import SqlDatabase
@@ -146,7 +148,8 @@ class SymbolMachine(RuleBasedStateMachine):
         self.database = SqlDatabase(self.engine, clock_generation=0)
         self.clock, self.provider = ManualClock(), StubProvider("AAPL", "MSFT")
         queue = OnboardingQueue(self.clock, depth=50, places=3)
-        self.symbols = Symbols(self.database, self.provider, queue, self.clock, THRESHOLD)
+        catalogue = SqlCatalogue(SqlEventFeed(self.database))
+        self.symbols = Symbols(self.database, catalogue, self.provider, queue, self.clock, THRESHOLD)
         self.refreshing = Refreshing(self.database, self.provider, self.clock)
         factors = FactorModel(FACTOR_ETFS)
         measuring = Measuring(self.database, self.provider, self.refreshing, factors, self.clock, THRESHOLD)

@@ -30,6 +30,7 @@ class Mutant:
 
 _LEASES = "persistence.refresh_leases"
 _SYMBOLS = "persistence.symbol_store"
+_FEED = "persistence.event_feed"
 _REFRESHING = "domain.services.refreshing"
 _GATES = "domain.gates"
 _PROTOCOLS = "web.protocols"
@@ -97,7 +98,9 @@ MUTANTS = {
     "upgraded under way": Mutant(_PROTOCOLS, "if self._is_answering():\n", "if not self:\n"),
     "patient with the database": Mutant("persistence.engine", "TRANSACTION_SECONDS = 3.4\n", "TRANSACTION_SECONDS = 9.0\n"),
     "commits are not looked back on": Mutant("persistence.unit_of_work", "timeout_at(deadline)", "timeout_at(0)"),
+    "symbols however old": Mutant(_FEED, "monotonic() - FRESH_SECONDS", "0.0"),
     # ── other circumstances, in which the guards must hold all the same
+    "polls seldom": Mutant(_FEED, "POLL_SECONDS = 0.5\n", "POLL_SECONDS = 3600.0\n"),
     "short lease": Mutant(_LEASES, "LEASE_SECONDS = 20\n", "LEASE_SECONDS = 3\n"),
     "impatient with providers": Mutant("domain.services.asking", "PROVIDER_SECONDS = 8\n", "PROVIDER_SECONDS = 1\n"),
     "patient with providers": Mutant("domain.services.asking", "PROVIDER_SECONDS = 8\n", "PROVIDER_SECONDS = 60\n"),

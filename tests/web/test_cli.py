@@ -159,8 +159,9 @@ def test_a_database_that_goes_away(freshtape: Callable[..., Ran], monkeypatch: p
         raise ConnectionResetError("hush")
 
     assert freshtape("symbols", "add", "AAPL", "SPY")[0] == 0
-    monkeypatch.setattr("persistence.symbol_store.SqlSymbolStore.page", lost)
-    assert freshtape("symbols", "list") == (4, "", "The database does not answer; try again in a moment.\n")
+    with monkeypatch.context() as away:
+        away.setattr("persistence.symbol_store.SqlSymbolStore.all", lost)
+        assert freshtape("symbols", "list") == (4, "", "The database does not answer; try again in a moment.\n")
     monkeypatch.setattr("persistence.symbol_store.SqlSymbolStore.lock", lost)
     unchanged = "The database did not answer, and nothing was changed; try again in a moment.\n"
     assert freshtape("symbols", "remove", "AAPL") == (4, unchanged, "")
