@@ -54,7 +54,8 @@ class SqlJobStore:
     async def _number(self, count: int) -> int:
         """The last of so many new numbers."""
         numbered = update(queue).values(last_number=queue.c.last_number + count).returning(queue.c.last_number)
-        return (await self._connection.execute(numbered)).scalar_one()
+        last: int = (await self._connection.execute(numbered)).scalar_one()
+        return last
 
     async def claim(self, places: int, now: datetime) -> Claim | None:
         under_way = select(func.count()).select_from(jobs).where(_is_processing).scalar_subquery()
