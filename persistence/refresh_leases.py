@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -40,11 +40,11 @@ class SqlRefreshLeases:
         return None
 
     async def hold(self, ticker: str, token: str) -> bool:
-        mine = refresh_leases.c.ticker == ticker, refresh_leases.c.token == token
-        return (await self._connection.execute(update(refresh_leases).where(*mine).values(token=token))).rowcount == 1
+        statement = update(refresh_leases).where(_is_of(ticker, token)).values(token=token)
+        return (await self._connection.execute(statement)).rowcount == 1
 
     async def release(self, ticker: str, token: str) -> bool:
-        statement = delete(refresh_leases).where(refresh_leases.c.ticker == ticker, refresh_leases.c.token == token)
+        statement = delete(refresh_leases).where(_is_of(ticker, token))
         return (await self._connection.execute(statement)).rowcount == 1
 
     async def end_lapsed(self, ticker: str | None = None) -> list[RefreshInFlight]:
@@ -56,6 +56,10 @@ class SqlRefreshLeases:
     async def in_flight(self, tickers: Sequence[str]) -> Mapping[str, RefreshInFlight]:
         statement = select(refresh_leases).where(refresh_leases.c.ticker.in_(tickers), _alive)
         return {row.ticker: _refresh(row) for row in await self._connection.execute(statement)}
+
+
+def _is_of(ticker: str, token: str) -> ColumnElement[bool]:
+    return and_(refresh_leases.c.ticker == ticker, refresh_leases.c.token == token)
 
 
 def _refresh(row: Row[Any]) -> RefreshInFlight:

@@ -1,18 +1,22 @@
 """The wiring: what may start on which database, and under which clock."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from domain.bars import ActionKind, CorporateAction
 from domain.clock import Clock
 from domain.errors import ProviderUnavailable, Trouble
 from domain.tickers import AssetClass
 from providers.registry import open_provider
 from tests.support.clock import EVENING, ManualClock
+from tests.support.portfolios import priced
+from tests.support.process import until
 from tests.support.provider import StubProvider
-from web.container import CannotStart, open_container
+from web.container import CannotStart, open_container, running_loops
 from web.settings import KNOWN_PROVIDERS, Settings
 
 
@@ -81,6 +85,22 @@ async def test_a_circuit_that_one_process_opened_is_open_for_the_next(database_u
             with pytest.raises(ProviderUnavailable, match=message):
                 await container.services.symbols.search("aapl", 1)
         provider.before_answer = None
+
+
+async def test_the_days_splits_take_effect_while_it_runs(sqlite_url: str) -> None:
+    async with open_container(settings(sqlite_url, clock=EVENING)) as container:
+        await priced(container.database, "AAPL", last_updated=EVENING - timedelta(days=1))
+        async with container.database.write() as unit:
+            split = CorporateAction("AAPL", EVENING.date(), ActionKind.SPLIT, Decimal(4), "stub")
+            await unit.bars.upsert_actions([split])
+
+        async def is_split() -> bool:
+            symbol = await container.services.symbols.get("AAPL")
+            return symbol is not None and symbol.last_price == 25
+
+        assert not await is_split()
+        async with running_loops(container, on_clock_replaced=lambda: None):
+            await until(is_split, within=20)
 
 
 async def test_calendars_are_there_before_the_first_request(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
