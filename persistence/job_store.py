@@ -46,7 +46,7 @@ class SqlJobStore:
         last = await self._number(len(given))
         now = (await self._connection.execute(select(real_time()))).scalar_one()
         rows = [
-            {"number": number, "token": 0, "due_at": now, **_values(job)}
+            {"number": number, "token": 0, "due_at": now, "ended_at": None if job.is_active else now, **_values(job)}
             for number, job in enumerate(given, last - len(given) + 1)
         ]
         await self._connection.execute(insert(jobs), rows)

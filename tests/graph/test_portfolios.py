@@ -215,7 +215,7 @@ async def test_more_portfolios_cost_no_more_statements(
         assert [len(each["positions"]) for each in found] == [number + 2 for number in range(first)]
         assert all(each["snapshot"]["isStale"] is False and each["pendingTickers"] for each in found)
         counts.add(len(statements))
-    assert counts == {4}, statements
+    assert counts == {5}, statements
     statements.clear()
     await graph("{ portfolios { name version snapshot { totalValue } } }")
     assert len(statements) == 1

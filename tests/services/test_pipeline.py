@@ -15,6 +15,7 @@ from domain.factors import FACTOR_ETFS, ExposureQuality, Factor
 from domain.findings import findings
 from domain.levels import SymbolLevelExtractor
 from domain.onboarding import MAX_ATTEMPTS, MAX_LAPSES, JobStatus, OnboardingJob, OnboardingPhase
+from domain.portfolio import PortfolioStatus, Snapshot
 from domain.ports import Claim
 from domain.services.measuring import Measuring
 from domain.services.pipeline import LeaseLost, Pipeline
@@ -25,7 +26,7 @@ from persistence.types import real_time
 from persistence.unit_of_work import SqlDatabase
 from tests.support.clock import EVENING, ManualClock
 from tests.support.mutants import mutated
-from tests.support.provider import StubProvider, daily_bar, walk
+from tests.support.provider import StubProvider, daily_bar, profile, walk
 
 ETFS = sorted(set(FACTOR_ETFS.values()))
 
@@ -517,3 +518,79 @@ async def test_a_split_within_the_year_leaves_no_jump(
     async with database.read() as unit:
         levels = (await unit.symbols.levels(["AAPL"]))["AAPL"]
     assert max(level.price for level in levels) < 200
+
+
+# ── into the portfolios
+
+
+async def test_a_portfolio_of_unknown_symbols_fills_as_they_come_in(
+    database: SqlDatabase, services: Services, pipeline: Pipeline
+) -> None:
+    csv = "symbol,quantity,entry price\nAAPL,10,90\nMSFT,-2,80.5\nAAPL,1.5,100\nNOPE,1,1\n"
+    done = await services.portfolios.import_("Desk", csv)
+    assert (done.pending, [job.ticker for job in done.jobs]) == (["AAPL", "MSFT", "NOPE"],) * 2
+    assert await status_of(services, done.portfolio.id) == (PortfolioStatus.PENDING, None)
+    await pipeline.run(await claimed(pipeline))
+    _, first = await status_of(services, done.portfolio.id)
+    price = await price_of(database, "AAPL")
+    assert first is not None
+    assert (first.position_count, first.is_complete, first.total_value) == (2, False, price * Decimal("11.5"))
+    assert first.total_cost == Decimal(1050)
+    await pipeline.work_off()
+    status, last = await status_of(services, done.portfolio.id)
+    assert last is not None
+    assert (status, last.position_count, last.is_complete) == (PortfolioStatus.PARTIAL, 3, False), "one is unknown"
+    assert last.total_value == price * Decimal("11.5") - 2 * await price_of(database, "MSFT")
+    found = await services.portfolios.get(done.portfolio.id)
+    assert found is not None
+    assert found.version == 1, "valued, not changed"
+
+
+async def status_of(services: Services, portfolio_id: str) -> tuple[PortfolioStatus, Snapshot | None]:
+    found = await services.portfolios.get(portfolio_id)
+    assert found is not None
+    pending = (await services.portfolios.pending([portfolio_id])).get(portfolio_id, [])
+    return found.status(pending), found.snapshot
+
+
+async def price_of(database: SqlDatabase, ticker: str) -> Decimal:
+    found = await symbol(database, ticker)
+    assert found is not None
+    assert found.last_price is not None
+    return found.last_price
+
+
+async def test_doing_it_once_more_counts_nothing_twice(
+    database: SqlDatabase, services: Services, pipeline: Pipeline, provider: StubProvider
+) -> None:
+    """The documents added to the snapshot: a retry counted twice."""
+    left_out = provider.profiles.pop("MTUM")
+    done = await services.portfolios.import_("Desk", "symbol,quantity,entry price\nAAPL,10,90\n")
+    await pipeline.work_off()
+    _, before = await status_of(services, done.portfolio.id)
+    provider.profiles["MTUM"] = left_out
+    await services.onboarding.retry((await newest(services)).id)
+    await pipeline.work_off()
+    assert (await newest(services)).status is JobStatus.COMPLETED
+    assert await status_of(services, done.portfolio.id) == (PortfolioStatus.READY, before)
+
+
+async def test_a_portfolio_of_120_unknown_symbols_becomes_ready(
+    database: SqlDatabase, services: Services, pipeline: Pipeline, provider: StubProvider
+) -> None:
+    tickers = [f"N{number}" for number in range(120)]
+    provider.profiles |= {ticker: profile(ticker) for ticker in tickers}
+    rows = "\n".join(f"{ticker},1,10" for ticker in tickers)
+    done = await services.portfolios.import_("Many", f"symbol,quantity,entry price\n{rows}\n")
+    assert (len(done.jobs), len(done.pending)) == (50, 120)
+    depths: set[int] = set()
+    while (claim := await pipeline.claim()) is not None:
+        depths.add((await services.onboarding.view()).depth)
+        await pipeline.run(claim)
+    assert max(depths) == 50
+    status, snapshot = await status_of(services, done.portfolio.id)
+    assert snapshot is not None
+    assert (status, snapshot.position_count, snapshot.is_complete) == (PortfolioStatus.READY, 120, True)
+    jobs = await services.onboarding.jobs(tuple(JobStatus), 1000)
+    assert sorted(job.ticker for job in jobs) == sorted(tickers)
+    assert {job.status for job in jobs} == {JobStatus.COMPLETED}

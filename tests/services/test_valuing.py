@@ -29,6 +29,7 @@ from tests.support.journal import changes_of
 from tests.support.mutants import mutated
 from tests.support.portfolios import TODAY, YESTERDAY, file_of, kept, priced
 from tests.support.provider import StubProvider, daily_bar
+from tests.support.universe import track
 
 DAY = timedelta(days=1)
 UNLOCKED = ("if self._is_shared:", "if self._is_shared and not self:")
@@ -75,7 +76,7 @@ async def held(database: SqlDatabase) -> Held:
 async def main(services: Services, provider: StubProvider, database: SqlDatabase) -> Held:
     """AAPL, refreshed at 100, and a portfolio with 10 of it."""
     provider.bars = [daily_bar("AAPL", YESTERDAY - DAY, "98"), daily_bar("AAPL", YESTERDAY, "100")]
-    await services.symbols.add("AAPL", None, None, None)
+    await track(database, "AAPL")
     await services.refreshing.refresh("AAPL", None, "api")
     await services.portfolios.import_("Main", file_of("AAPL,10,90", "AAPL,5,90,2025-01-02,2025-02-03"))
     found = await held(database)
