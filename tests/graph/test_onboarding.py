@@ -253,3 +253,56 @@ async def test_progress_is_pushed_and_ends_by_itself(
     assert [event["job"] for event in resumed] == [event["job"] for event in told]
     later = await progress(graph, ["AAPL"], told[2]["cursor"])
     assert [event["job"]["progressPercent"] for event in later] == [55, 65, 90, 100]
+
+
+IMPORT = """mutation ($input: ImportPortfolioInput!) { importPortfolio(input: $input) {
+    ... on PortfolioImported { portfolio { id } pendingTickers jobs { ticker } } } }"""
+
+
+async def test_a_portfolios_symbols_are_followed_by_its_id(
+    graph: GraphClient, pipeline: Pipeline, services: Services, feed: SqlEventFeed
+) -> None:
+    csv = "symbol,quantity,entry price\nAAPL,10,90\nMSFT,-2,80\n"
+    done = (await graph(IMPORT, input={"name": "Desk", "csv": csv}))["importPortfolio"]
+    await onboard(graph, "BRK-B")
+    query = """subscription ($id: ID, $t: [String!]) { onboardingProgress(portfolioId: $id, tickers: $t) {
+        job { ticker status } } }"""
+    told: list[tuple[str, str]] = []
+
+    async def listen() -> None:
+        async for answer in graph.follow(query, id=done["portfolio"]["id"]):
+            assert answer.data is not None, answer.errors
+            job = answer.data["onboardingProgress"]["job"]
+            told.append((job["ticker"], job["status"]))
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(listen())
+        await asyncio.sleep(0.1)
+        group.create_task(pipeline.work_off())
+    assert {ticker for ticker, _ in told} == {"AAPL", "MSFT"}
+    assert [status for ticker, status in told if ticker == "MSFT"][-1] == "COMPLETED"
+    both = [answer async for answer in graph.follow(query, id=done["portfolio"]["id"], t=["msft", "BRK-B"])]
+    assert [answer.data["onboardingProgress"]["job"]["ticker"] for answer in both if answer.data] == ["MSFT"]
+    (nothing,) = [answer async for answer in graph.follow(query, id=NO_JOB)]
+    assert [error.extensions["code"] for error in nothing.errors or [] if error.extensions] == ["PORTFOLIO_NOT_FOUND"]
+
+
+async def test_a_portfolios_betas_are_those_of_its_symbols_by_their_signed_weights(
+    graph: GraphClient, pipeline: Pipeline
+) -> None:
+    csv = "symbol,quantity,entry price,exit date\nAAPL,10,90,\nMSFT,-2,80,\nMSFT,7,80,2026-01-02\n"
+    portfolio_id = (await graph(IMPORT, input={"name": "Desk", "csv": csv}))["importPortfolio"]["portfolio"]["id"]
+    query = """query ($id: ID!) {
+        portfolio(id: $id) { snapshot { totalValue } positions { ticker marketValue } factorExposures { factor beta quality } }
+        symbols(filter: {tickers: ["AAPL", "MSFT"]}) { nodes { ticker factorExposures { factor beta } } } }"""
+    before = (await graph(query, id=portfolio_id))["portfolio"]["factorExposures"]
+    assert {(each["beta"], each["quality"]) for each in before} == {(None, "UNAVAILABLE")}
+    await pipeline.work_off()
+    found = await graph(query, id=portfolio_id)
+    betas = {node["ticker"]: {e["factor"]: e["beta"] for e in node["factorExposures"]} for node in found["symbols"]["nodes"]}
+    equity = float(found["portfolio"]["snapshot"]["totalValue"])
+    values = {each["ticker"]: float(each["marketValue"]) for each in found["portfolio"]["positions"] if each["marketValue"]}
+    for exposure in found["portfolio"]["factorExposures"]:
+        expected = sum(value / equity * betas[ticker][exposure["factor"]] for ticker, value in values.items())
+        assert exposure["beta"] == pytest.approx(expected, rel=1e-9)
+    assert values["MSFT"] < 0
