@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from domain.events import SymbolChangeKind
+from domain.factors import FACTOR_ETFS, FactorModel
+from domain.services.measuring import Measuring
+from domain.services.onboarding import Onboarding
 from domain.services.providers import Providers
+from domain.services.queueing import OnboardingQueue
 from domain.services.refreshing import Refreshing
 from domain.services.symbols import Symbols
 from domain.symbols import SymbolStatus
@@ -25,12 +29,14 @@ from tests.support.mutants import in_force
 from tests.support.process import Processes, Service
 from tests.support.provider import StubProvider
 from tests.support.stored import Stored, stored
+from tests.support.universe import track_in
 
 pytestmark = pytest.mark.timeout(120)
 
 CLOCK = "2026-03-27T20:30:00Z"
 TICKER = "BTC-USD"
 OVERLAP_SECONDS = 2
+THRESHOLD = timedelta(hours=48)
 ANSWERS = {
     "SymbolRefreshed",
     "AlreadyRefreshing",
@@ -168,7 +174,6 @@ REMOVALS = 20
 
 
 async def removals(clients: Sequence[Service | GraphClient]) -> list[Answer]:
-    await clients[0].add(TICKER)
     removing = (clients[number % len(clients)].remove(TICKER, 1) for number in range(REMOVALS))
     answers = await asyncio.gather(*removing, return_exceptions=True)
     for answer in answers:
@@ -188,12 +193,14 @@ def assert_one_removed(found: Stored, answers: Sequence[Answer]) -> None:
 
 async def test_one_of_twenty_removals_wins(database_url: str) -> None:
     async with Processes(database_url, FRESHTAPE_CLOCK=CLOCK) as processes:
-        answers = await removals(await processes.start(4, "slow to remove"))
+        services = await processes.start(4, "slow to remove")
+        await services[0].add(TICKER)
+        answers = await removals(services)
     assert_one_removed(await stored(database_url, TICKER), answers)
 
 
-async def test_without_lock_and_version_several_removals_win(postgresql_url: str) -> None:
-    with in_force("slow to remove", "row not locked", "any version saved"):
+async def test_without_locks_and_version_several_removals_win(postgresql_url: str) -> None:
+    with in_force("slow to remove", "queue not locked", "row not locked", "any version saved"):
         async with local(postgresql_url) as clients:
             answers = await removals(clients)
     with pytest.raises(AssertionError, match="SymbolRemoved"):
@@ -209,7 +216,8 @@ async def test_where_writes_begin_as_reads_removals_fail(sqlite_url: str) -> Non
 
 @asynccontextmanager
 async def local(database_url: str) -> AsyncIterator[list[GraphClient]]:
-    """Four services in this process that share nothing but the database."""
+    """Four services in this process that share nothing but the database, in which the symbol is tracked."""
+    await track_in(database_url, TICKER)
     engines = [Engine(database_url) for _ in range(4)]
     try:
         yield [GraphClient(services_on(SqlDatabase(engine, clock_generation=0))) for engine in engines]
@@ -218,12 +226,15 @@ async def local(database_url: str) -> AsyncIterator[list[GraphClient]]:
 
 
 def services_on(database: SqlDatabase) -> Services:
-    clock, provider = ManualClock(), StubProvider(TICKER)
+    clock, provider, feed = ManualClock(), StubProvider(TICKER), SqlEventFeed(database)
+    queue, refreshing = OnboardingQueue(clock, depth=50, places=3), Refreshing(database, provider, clock)
     return Services(
-        symbols=Symbols(database, provider, clock, timedelta(hours=48)),
-        refreshing=Refreshing(database, provider, clock),
+        symbols=Symbols(database, provider, queue, clock, THRESHOLD),
+        refreshing=refreshing,
+        onboarding=Onboarding(database, feed, queue, clock),
+        measuring=Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock, THRESHOLD),
         providers=Providers(database, [provider]),
-        feed=SqlEventFeed(database),
+        feed=feed,
         clock=clock,
         about=About("0.0.0", database.kind),
     )
