@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from providers.sample import listing
+from tests.support.universe import track_as
 from web.container import open_container
 from web.demo import DEMO_CLOCK
 from web.settings import BUNDLED_SAMPLE, Settings
@@ -45,10 +47,12 @@ def bench_settings(database_url: str, folder: Path) -> Settings:
 
 
 async def fill(settings: Settings, tickers: list[str]) -> None:
-    """Tracks and refreshes the tickers, one in four of them three days before the others."""
+    """Tracks and refreshes the tickers, one in four of them three days before the others; without onboardings, whose ETFs would
+    be refreshed in between."""
+    listed = listing(settings.sample_dir)
     for ago, group in ((LONG_AGO, tickers[::STALE_EVERY]), (timedelta(), tickers)):
         async with open_container(settings.model_copy(update={"clock": DEMO_CLOCK - ago})) as container:
             for ticker in group:
                 if await container.services.symbols.get(ticker) is None:
-                    await container.services.symbols.add(ticker, None, None, None)
+                    await track_as(container.database, listed[ticker][0])
                     await container.services.refreshing.refresh(ticker, None, "cli")

@@ -8,18 +8,28 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
+from domain.events import LoggedStep, OnboardingAdvanced, Position, SymbolChangeKind
+from domain.onboarding import OnboardingJob
+from domain.symbols import Symbol
 from persistence import upgrade as upgrading
 from persistence.engine import Engine
-from persistence.tables import event_log
+from persistence.symbol_store import SqlSymbolStore
+from persistence.tables import event_log, events
+from persistence.types import real_time
+from persistence.unit_of_work import SqlDatabase
 from persistence.upgrade import UnknownRevision, upgrade
 from tests.conftest import DATABASES
 from tests.support import postgres
+from tests.support.clock import EVENING
+from tests.support.journal import changes_of, happened
+from tests.support.provider import profile
 
 UPGRADE = """
 import asyncio, sys
@@ -150,6 +160,49 @@ async def test_checks_are_those_of_the_tables(empty: Engine, tmp_path: Path) -> 
     assert found == await _checks(made)
     assert found["symbols"] == {"ck_symbols_version", "ck_symbols_level_count"}
     await made.close()
+
+
+# ── what was there stays
+
+
+async def to_revision(engine: Engine, revision: str) -> None:
+    def run(connection: Connection) -> None:
+        config = upgrading._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    async with engine.migrate() as connection:
+        await connection.run_sync(run)
+
+
+async def test_events_of_before_the_onboardings_are_kept_and_go_on(empty: Engine) -> None:
+    """On SQLite, which cannot drop a constraint, their table is made anew."""
+    await to_revision(empty, "0002")
+    assert "onboarding_jobs" not in await tables(empty)
+    kinds = list(SymbolChangeKind)
+    async with empty.write() as connection:
+        await SqlSymbolStore(connection).add(Symbol.tracked(profile(), None, None))
+        times = {"occurred_at": EVENING, "recorded_at": real_time()}
+        for number, kind in enumerate(kinds, 1):
+            values = {"number": number, "kind": kind.value, "ticker": "AAPL", "detail": f"event {number}", **times}
+            await connection.execute(insert(events).values(values))
+        await connection.execute(update(event_log).values(last_number=len(kinds)))
+    before = await log_ids(empty)
+    assert await upgrade(empty)
+    assert await log_ids(empty) == before, "cursors go on"
+    database = SqlDatabase(empty, clock_generation=0)
+    job = OnboardingJob("a job", "TSLA", EVENING)  # of a ticker that is no symbol
+    async with database.write() as unit:
+        await unit.events.append(happened("then"), OnboardingAdvanced(job, EVENING))
+    async with database.read() as unit:
+        logged = await unit.events.after(Position(before[0], 0), 100)
+    assert [entry.position.number for entry in logged] == list(range(1, len(kinds) + 3))
+    assert [change.event for change in changes_of(logged)] == [
+        *(happened(f"event {number}", kind) for number, kind in enumerate(kinds, 1)),
+        happened("then"),
+    ]
+    assert isinstance(logged[-1], LoggedStep)
+    assert logged[-1].event.job == job
 
 
 # ── together

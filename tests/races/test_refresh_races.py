@@ -31,12 +31,14 @@ from tests.support.mutants import in_force
 from tests.support.process import Processes, Service
 from tests.support.provider import StubProvider
 from tests.support.stored import Stored, stored
+from tests.support.universe import track_in
 
 pytestmark = pytest.mark.timeout(120)
 
 CLOCK = "2026-03-27T20:30:00Z"
 TICKER = "BTC-USD"
 OVERLAP_SECONDS = 2
+THRESHOLD = timedelta(hours=48)
 ANSWERS = {
     "SymbolRefreshed",
     "AlreadyRefreshing",
@@ -174,7 +176,6 @@ REMOVALS = 20
 
 
 async def removals(clients: Sequence[Service | GraphClient]) -> list[Answer]:
-    await clients[0].add(TICKER)
     removing = (clients[number % len(clients)].remove(TICKER, 1) for number in range(REMOVALS))
     answers = await asyncio.gather(*removing, return_exceptions=True)
     for answer in answers:
@@ -194,12 +195,14 @@ def assert_one_removed(found: Stored, answers: Sequence[Answer]) -> None:
 
 async def test_one_of_twenty_removals_wins(database_url: str) -> None:
     async with Processes(database_url, FRESHTAPE_CLOCK=CLOCK) as processes:
-        answers = await removals(await processes.start(4, "slow to remove"))
+        services = await processes.start(4, "slow to remove")
+        await services[0].add(TICKER)
+        answers = await removals(services)
     assert_one_removed(await stored(database_url, TICKER), answers)
 
 
-async def test_without_lock_and_version_several_removals_win(postgresql_url: str) -> None:
-    with in_force("slow to remove", "row not locked", "any version saved"):
+async def test_without_locks_and_version_several_removals_win(postgresql_url: str) -> None:
+    with in_force("slow to remove", "queue not locked", "row not locked", "any version saved"):
         async with local(postgresql_url) as clients:
             answers = await removals(clients)
     with pytest.raises(AssertionError, match="SymbolRemoved"):
@@ -215,7 +218,8 @@ async def test_where_writes_begin_as_reads_removals_fail(sqlite_url: str) -> Non
 
 @asynccontextmanager
 async def local(database_url: str) -> AsyncIterator[list[GraphClient]]:
-    """Four services in this process that share nothing but the database."""
+    """Four services in this process that share nothing but the database, in which the symbol is tracked."""
+    await track_in(database_url, TICKER)
     engines = [Engine(database_url) for _ in range(4)]
     try:
         yield [GraphClient(services_on(SqlDatabase(engine, clock_generation=0))) for engine in engines]

@@ -31,6 +31,7 @@ class Mutant:
 _LEASES = "persistence.refresh_leases"
 _SYMBOLS = "persistence.symbol_store"
 _FEED = "persistence.event_feed"
+_JOBS = "persistence.job_store"
 _REFRESHING = "domain.services.refreshing"
 _GATES = "domain.gates"
 _PROTOCOLS = "web.protocols"
@@ -57,6 +58,7 @@ MUTANTS = {
     "row not locked": Mutant(
         _SYMBOLS, "where(symbols.c.ticker == ticker).with_for_update()", "where(symbols.c.ticker == ticker)"
     ),
+    "queue not locked": Mutant(_JOBS, "select(queue.c.id).with_for_update()", "select(queue.c.id)"),
     "writes begin as reads": Mutant("persistence.engine", '"BEGIN IMMEDIATE" if writes else "BEGIN"', '"BEGIN"'),
     "lapsed leases stay": Mutant(
         _LEASES, "delete(refresh_leases).where(~_alive).returning(refresh_leases)", "select(refresh_leases).where(~_alive)"

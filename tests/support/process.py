@@ -245,6 +245,15 @@ class Processes:
             await until(service.is_ready, START_SECONDS)
         return service
 
+    async def start_worker(self, *mutants: str, **environment: str) -> Process:
+        """`freshtape worker`, at work."""
+        process, errors = await self._run(mutants, environment, "worker")
+        assert process.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            line = (await process.stdout.readline()).decode()
+        assert line.startswith("Working the onboarding queue"), f"the worker did not start: {line!r} {errors.read_text()}"
+        return process
+
     async def command(self, *arguments: str) -> tuple[int, str]:
         """Runs a command to its end: the exit code and the output."""
         process, _ = await self._run((), {}, *arguments)

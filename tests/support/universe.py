@@ -20,12 +20,16 @@ def profile_of(ticker: str) -> Profile:
 
 async def track(database: SqlDatabase, *tickers: str) -> list[Symbol]:
     """ACTIVE at version 1, never updated, without a bar: what an ETF is before its first load."""
-    symbols = [Symbol.tracked(profile_of(ticker), None, None) for ticker in tickers]
+    return await track_as(database, *map(profile_of, tickers))
+
+
+async def track_as(database: SqlDatabase, *profiles: Profile) -> list[Symbol]:
+    symbols = [Symbol.tracked(profile, None, None) for profile in profiles]
     async with database.write() as unit:
         for symbol in symbols:
             assert await unit.symbols.add(symbol), f"{symbol.ticker} is tracked already"
         at = datetime(2026, 3, 27, 20, 30, tzinfo=UTC)
-        await unit.events.append(*(SymbolChanged(SymbolChangeKind.ADDED, ticker, at) for ticker in tickers))
+        await unit.events.append(*(SymbolChanged(SymbolChangeKind.ADDED, symbol.ticker, at) for symbol in symbols))
     return symbols
 
 

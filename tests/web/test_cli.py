@@ -1,15 +1,24 @@
 """The command line, as a person without a browser meets it."""
 
+import asyncio
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from domain.services.working import LOOK_SECONDS
+from tests.support.client import mutation
+from tests.support.process import END_SECONDS, Processes, Service, until
+from tests.support.universe import track_in
 from tests.support.yahoo.server import YahooStub, running
 from tests.web.conftest import Ran
+from web.container import open_container
+from web.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
+CLOCK = "2026-03-27T20:30:00Z"
 
 
 def test_schema_prints_what_is_committed(freshtape: Callable[..., Ran]) -> None:
@@ -30,7 +39,7 @@ def test_a_wrong_setting_stops_every_command_with_a_sentence(
     freshtape: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FRESHTAPE_PORT", "abc")
-    for command in (("serve",), ("demo",), ("symbols", "list"), ("db", "upgrade"), ("config",)):
+    for command in (("serve",), ("worker",), ("demo",), ("symbols", "list"), ("db", "upgrade"), ("config",)):
         code, out, err = freshtape(*command)
         assert (code, out) == (2, "")
         assert err == "FRESHTAPE_PORT is 'abc'; it must be a whole number from 0 to 65535.\n"
@@ -43,12 +52,44 @@ def test_an_unknown_variable_is_warned_about(freshtape: Callable[..., Ran], monk
     assert err == "FRESHTAPE_PROT is no setting and is ignored; did you mean FRESHTAPE_PORT?\n"
 
 
-def test_add_refresh_list_remove(freshtape: Callable[..., Ran]) -> None:
-    assert freshtape("symbols", "add", "aapl", "eurusd") == (
-        0,
-        "AAPL is tracked: Apple Inc., STOCK.\nEUR/USD is tracked: Euro / US Dollar, FOREX.\n",
-        "",
+def tracked(*tickers: str) -> None:
+    """In the database of the folder."""
+    asyncio.run(track_in("sqlite+aiosqlite:///./freshtape.db", *tickers))
+
+
+def worked_off() -> None:
+    """The onboarding queue, as a worker does it."""
+
+    async def work() -> None:
+        async with open_container(load_settings()[0]) as container:
+            await container.pipeline.work_off()
+
+    asyncio.run(work())
+
+
+def test_add_queues_the_history(freshtape: Callable[..., Ran]) -> None:
+    code, out, err = freshtape("symbols", "add", "aapl", "eurusd")
+    assert (code, err) == (0, "")
+    assert out == (
+        "AAPL is tracked: Apple Inc., STOCK; its history is queued.\n"
+        "EUR/USD is tracked: Euro / US Dollar, FOREX; its history is queued.\n"
     )
+    code, out, _ = freshtape("symbols", "refresh", "AAPL")
+    assert code == 3
+    assert re.fullmatch(r"AAPL is already being refreshed, since 2026-03-27T20:3\d:\d\S*Z by onboarding\.\n", out)
+    for passed_over in ("--all", "--stale"):
+        assert freshtape("symbols", "refresh", passed_over) == (0, "", "")
+    worked_off()
+    assert freshtape("symbols", "add", "aapl")[:2] == (0, "AAPL is tracked: Apple Inc., STOCK.\n")
+    code, out, _ = freshtape("symbols", "list")
+    assert re.search(r"^AAPL +STOCK +\w+ +248\.8 +0\.0 +\d+ +FRESH *$", out, re.MULTILINE)
+    assert re.search(r"^SPY +ETF .* FRESH *$", out, re.MULTILINE), "what betas are measured against is tracked, too"
+    assert freshtape("symbols", "refresh", "AAPL")[1].startswith("AAPL is refreshed: 0 bars changed")
+
+
+def test_refresh_list_remove(freshtape: Callable[..., Ran]) -> None:
+    freshtape("db", "upgrade")
+    tracked("AAPL", "EUR/USD")
     code, out, _ = freshtape("symbols", "refresh", "--stale")
     assert code == 0
     assert re.search(r"^AAPL is refreshed: \d{3} bars changed, \d+ levels\.$", out, re.MULTILINE)
@@ -67,7 +108,7 @@ def test_refusals_are_said_one_by_one_and_stop_nothing_else(freshtape: Callable[
     assert out == (
         "ZZZZ is not known to the provider sample.\n"
         "'NASDAQ:AAPL' is not a ticker: only letters, digits and . - / ^ belong in one. Did you mean AAPL?\n"
-        "SPY is tracked: SPDR S&P 500 ETF Trust, ETF.\n"
+        "SPY is tracked: SPDR S&P 500 ETF Trust, ETF; its history is queued.\n"
     )
     assert freshtape("symbols", "remove", "SPY", "--expected-version", "7")[:2] == (
         3,
@@ -99,12 +140,13 @@ def test_yahoo_is_the_default(freshtape: Callable[..., Ran], monkeypatch: pytest
         monkeypatch.setenv("FRESHTAPE_YAHOO_URL", url)
         assert freshtape("symbols", "add", "nflx", "ZZZZ")[:2] == (
             3,
-            "NFLX is tracked: Netflix, Inc., STOCK.\nZZZZ is not known to the provider yahoo.\n",
+            "NFLX is tracked: Netflix, Inc., STOCK; its history is queued.\nZZZZ is not known to the provider yahoo.\n",
         )
+        tracked("MSFT")
         code, out, _ = freshtape("symbols", "refresh", "--all")
         assert code == 0
-        assert re.search(r"^NFLX is refreshed: 2\d\d bars changed, \d+ levels\.$", out, re.MULTILINE)
-        assert "NFLX is refreshed: 0 bars changed" in freshtape("symbols", "refresh", "NFLX")[1]
+        assert re.search(r"^MSFT is refreshed: 2\d\d bars changed, \d+ levels\.$", out, re.MULTILINE)
+        assert "MSFT is refreshed: 0 bars changed" in freshtape("symbols", "refresh", "MSFT")[1]
         code, out, _ = freshtape("quotes", "NFLX", "BTC-USD")
         assert code == 0
         assert len(out.splitlines()) == 3
@@ -176,6 +218,51 @@ def test_forget_clock(freshtape: Callable[..., Ran]) -> None:
     freshtape("symbols", "list")
     assert freshtape("db", "forget-clock") == (0, "The recorded clock is forgotten: it is real time again.\n", "")
     assert freshtape("db", "forget-clock") == (0, "No clock was recorded.\n", "")
+
+
+# ── who works the queue
+
+
+def test_on_sqlite_there_are_no_workers_of_their_own(freshtape: Callable[..., Ran]) -> None:
+    code, out, err = freshtape("worker")
+    assert (code, out) == (2, "")
+    assert err == (
+        "Workers of their own need PostgreSQL, which they share with the services (FRESHTAPE_DATABASE_URL); on SQLite "
+        "`freshtape serve` works the queue itself.\n"
+    )
+
+
+async def is_queued_and_left(service: Service) -> bool:
+    """Whether a symbol that is added waits for a worker of somebody else."""
+    added = (await service.ask(mutation("addSymbol"), input={"ticker": "AAPL"}))["data"]["addSymbol"]
+    assert added["symbol"]["status"] == "ONBOARDING"
+    await asyncio.sleep(2 * LOOK_SECONDS)
+    (job,) = (await service.ask("{ onboarding { jobs { status } } }"))["data"]["onboarding"]["jobs"]
+    return bool(job["status"] == "PENDING")
+
+
+async def is_active(service: Service) -> bool:
+    found = (await service.ask('{ symbol(ticker: "AAPL") { status } }'))["data"]["symbol"]
+    return bool(found["status"] == "ACTIVE")
+
+
+async def test_who_serves_works_the_queue_unless_told_not_to(database_url: str) -> None:
+    async with Processes(database_url, FRESHTAPE_CLOCK=CLOCK) as processes:
+        service = await processes.start_one()
+        assert await is_queued_and_left(service)
+        await processes.start_one(works=True)
+        await until(lambda: is_active(service), within=20)
+
+
+async def test_a_worker_works_the_queue_of_those_who_do_not(postgresql_url: str) -> None:
+    async with Processes(postgresql_url, FRESHTAPE_CLOCK=CLOCK) as processes:
+        service = await processes.start_one()
+        assert await is_queued_and_left(service)
+        worker = await processes.start_worker()
+        await until(lambda: is_active(service), within=20)
+        worker.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(END_SECONDS):
+            assert await worker.wait() == 0
 
 
 @pytest.mark.parametrize("arguments", [("symbols", "refresh"), ("symbols", "refresh", "AAPL", "--all"), ("nonsense",)])

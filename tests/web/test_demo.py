@@ -69,7 +69,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 def test_a_market_of_every_class_some_of_it_stale(demo: Demo) -> None:
     data = asked(
         demo.url,
-        """{ symbols { totalCount nodes { ticker assetClass isStale stalenessReason lastUpdated levelCount lastPrice } }
+        """{ symbols { totalCount nodes { ticker status assetClass isStale stalenessReason lastUpdated levelCount lastPrice } }
              service { now database } }""",
     )
     symbols = {node["ticker"]: node for node in data["symbols"]["nodes"]}
@@ -77,6 +77,7 @@ def test_a_market_of_every_class_some_of_it_stale(demo: Demo) -> None:
     assert {node["assetClass"] for node in symbols.values()} == {"STOCK", "ETF", "CRYPTO", "FOREX"}
     assert {"SPY", "TLT", "MTUM", "QUAL", "IWM", "USMV", "VTV", "VUG", "AAPL"} <= symbols.keys()
     assert all(node["lastUpdated"] and node["levelCount"] and node["lastPrice"] for node in symbols.values())
+    assert {node["status"] for node in symbols.values()} == {"ACTIVE"}
     assert 2 <= sum(node["isStale"] for node in symbols.values()) <= 6
     assert symbols["EUR/USD"]["stalenessReason"] == "PROVIDER_EMPTY"
     assert data["service"]["now"].startswith("2026-03-27T20:3")

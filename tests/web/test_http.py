@@ -12,6 +12,7 @@ import pytest
 from tests.support.process import until
 from tests.support.provider import StubProvider
 from tests.support.served import Served, served
+from tests.support.universe import track
 from web.endpoint.negotiation import accepted
 
 GRAPHQL = "application/graphql-response+json; charset=utf-8"
@@ -232,6 +233,7 @@ async def test_what_is_counted(service: Served) -> None:
     for _ in range(3):
         await post(service, "{ __typename }")
     assert (await counted(queries), await counted(requests)) == (before[0] + 3, before[1] + 3)
+    await track(service.container.database, "AAPL")
     await service.ask(ADD, input={"ticker": "AAPL"})
     await service.ask('mutation { refreshSymbol(input: {ticker: "AAPL"}) { __typename } }')
     await service.ask('mutation { refreshSymbol(input: {ticker: "MSFT"}) { __typename } }')

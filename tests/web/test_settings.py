@@ -28,6 +28,8 @@ YAHOO_URL = "it must be empty, or the address of a server that answers as Yahoo 
 HOST = "it must be an IP address or a host name."
 PORT = "it must be a whole number from 0 to 65535."
 CALLS = "it must be a whole number from 1 to 100000."
+DEPTH = "it must be a whole number from 1 to 10000."
+CONCURRENT = "it must be a whole number from 1 to 100."
 HOURS = "it must be a whole number from 1 to 1000000."
 FACTORS = (
     "it must be one or more of MARKET, VALUE, GROWTH, MOMENTUM, QUALITY, SIZE, LOW_VOLATILITY, INTEREST_RATE, each once and "
@@ -65,6 +67,7 @@ def test_defaults() -> None:
     assert settings.database_url == "sqlite+aiosqlite:///./freshtape.db"
     assert settings.providers == ("yahoo",)
     assert settings.provider_calls_per_minute == 60
+    assert (settings.onboarding_max_depth, settings.onboarding_max_concurrent) == (50, 3)
     assert settings.yahoo_url == ""
     assert settings.clock is None
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
@@ -108,6 +111,10 @@ DESKS = ("https://desk.example.com", "http://[::1]:3000")
         ("FRESHTAPE_PORT", " 65535 ", "port", 65535),
         ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "1", "provider_calls_per_minute", 1),
         ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "100000", "provider_calls_per_minute", 100_000),
+        ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "1", "onboarding_max_depth", 1),
+        ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "10000", "onboarding_max_depth", 10_000),
+        ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "1", "onboarding_max_concurrent", 1),
+        ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "100", "onboarding_max_concurrent", 100),
         ("SYMBOL_STALENESS_HOURS", "1", "symbol_staleness_hours", 1),
         ("SYMBOL_STALENESS_HOURS", "1000000", "symbol_staleness_hours", 1_000_000),
         ("SYMBOL_STALENESS_HOURS", "1000000", "staleness_threshold", timedelta(hours=1_000_000)),
@@ -158,6 +165,8 @@ def test_the_limits_are_those_that_are_set(monkeypatch: pytest.MonkeyPatch) -> N
     assert loaded().limits == Limits()
     monkeypatch.setenv("FRESHTAPE_MAX_QUERY_NODES", "7")
     assert loaded().limits == Limits(nodes=7)
+    monkeypatch.setenv("FRESHTAPE_MAX_QUERY_COSTLY", "1")
+    assert loaded().limits == Limits(nodes=7, costly=1)
 
 
 def test_the_clock_is_told_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,6 +250,10 @@ def test_a_wrong_database_address_is_not_echoed(monkeypatch: pytest.MonkeyPatch,
         ("FRESHTAPE_PORT", "9" * 5000, f"FRESHTAPE_PORT is '{'9' * 80}…'; {PORT}"),
         ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "0", f"FRESHTAPE_PROVIDER_CALLS_PER_MINUTE is '0'; {CALLS}"),
         ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "100001", f"FRESHTAPE_PROVIDER_CALLS_PER_MINUTE is '100001'; {CALLS}"),
+        ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "0", f"FRESHTAPE_ONBOARDING_MAX_DEPTH is '0'; {DEPTH}"),
+        ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "10001", f"FRESHTAPE_ONBOARDING_MAX_DEPTH is '10001'; {DEPTH}"),
+        ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "0", f"FRESHTAPE_ONBOARDING_MAX_CONCURRENT is '0'; {CONCURRENT}"),
+        ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "101", f"FRESHTAPE_ONBOARDING_MAX_CONCURRENT is '101'; {CONCURRENT}"),
         ("SYMBOL_STALENESS_HOURS", "", f"SYMBOL_STALENESS_HOURS is empty; {HOURS}"),
         ("SYMBOL_STALENESS_HOURS", "0", f"SYMBOL_STALENESS_HOURS is '0'; {HOURS}"),
         ("SYMBOL_STALENESS_HOURS", "1.5", f"SYMBOL_STALENESS_HOURS is '1.5'; {HOURS}"),
@@ -397,10 +410,12 @@ def test_any_password_survives_and_is_hidden(secret: str, user: str, database: s
 def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESHTAPE_CLOCK", "2025-03-14T10:30:00-04:00")
     monkeypatch.setenv("SYMBOL_STALENESS_HOURS", "24")
-    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())][:9] == [
+    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())][:11] == [
         ("FRESHTAPE_DATABASE_URL", "sqlite+aiosqlite:///./freshtape.db", "sqlite+aiosqlite:///./freshtape.db"),
         ("FRESHTAPE_PROVIDERS", "yahoo", "yahoo"),
         ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "60", "60"),
+        ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "50", "50"),
+        ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "3", "3"),
         ("FRESHTAPE_SAMPLE_DIR", "market", "bundled"),
         ("FRESHTAPE_YAHOO_URL", "", ""),
         ("FRESHTAPE_CLOCK", "2025-03-14T14:30:00+00:00", ""),

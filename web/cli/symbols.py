@@ -8,7 +8,7 @@ import typer
 
 from domain.errors import ProviderUnavailable, Refusal, StoreUnavailable, SymbolNotFound
 from domain.ports import SymbolQuery
-from domain.symbols import Symbol
+from domain.symbols import Symbol, SymbolStatus
 from domain.tickers import AssetClass, normalise
 from web.cli.shared import REFUSED, UNAVAILABLE, Tickers, open_services, out, progress, run_to_end, shown, table_of
 
@@ -70,7 +70,9 @@ def refresh(
     everything: Annotated[bool, typer.Option("--all", help="Every tracked symbol.")] = False,
     stale: Annotated[bool, typer.Option("--stale", help="Every stale symbol.")] = False,
 ) -> None:
-    """Fetch the newest daily bars and extract the levels afresh."""
+    """Fetch the newest daily bars and extract the levels afresh.
+
+    Of a symbol that is being onboarded that is the onboarding's work: --all and --stale pass it over."""
     if bool(tickers) + everything + stale != 1:
         raise typer.BadParameter("name tickers, or give --all, or --stale")
 
@@ -81,8 +83,9 @@ def refresh(
                 done = await services.refreshing.refresh(ticker, None, "cli")
                 return f"{ticker} is refreshed: {done.bars_changed} bars changed, {done.levels_extracted} levels."
 
-            chosen = tickers or [symbol.ticker async for symbol in _listed(services, stale or None)]
-            return await _each(chosen, one)
+            listed = [symbol async for symbol in _listed(services, stale or None)] if not tickers else []
+            ready = [symbol.ticker for symbol in listed if symbol.status is not SymbolStatus.ONBOARDING]
+            return await _each(tickers or ready, one)
 
     raise typer.Exit(run_to_end(work()))
 
