@@ -136,10 +136,9 @@ class QueueFull(Refusal):
     def __str__(self) -> str:
         if self.asked > self.max_depth:
             return f"{self.asked} symbols were asked for, and the queue holds {self.max_depth}; ask for fewer at a time."
-        free = max(0, self.max_depth - self.depth)
         return (
-            f"The queue holds {self.depth} of {self.max_depth} and has {free} places for the {self.asked} that were asked for; "
-            f"try again in {self.retry_after_seconds} s."
+            f"The queue holds {self.depth} of at most {self.max_depth} and has no room for {self.asked} more; try again in "
+            f"{self.retry_after_seconds} s."
         )
 
 

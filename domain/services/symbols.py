@@ -153,7 +153,7 @@ class Symbols:
                 kind = SymbolChangeKind.ADDED if known.is_retired else SymbolChangeKind.UPDATED
                 events.append(self._event(kind, ticker))
             if wanted.status is SymbolStatus.ONBOARDING:
-                return await self._enter(unit, wanted, known.status, events)
+                return await self._enter(unit, wanted, SymbolStatus.RETIRED if known.is_retired else None, events)
             await unit.events.append(*events)
             return Added(wanted, None)
 

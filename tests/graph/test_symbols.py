@@ -102,7 +102,7 @@ async def test_a_full_queue_is_told_and_adds_nothing(graph: GraphClient, monkeyp
     end = await log_end(graph)
     assert await graph.add("MSFT") == {
         "__typename": "QueueFull",
-        "message": "The queue holds 1 of 1 and has 0 places for the 1 that were asked for; try again in 30 s.",
+        "message": "The queue holds 1 of at most 1 and has no room for 1 more; try again in 30 s.",
         "code": "QUEUE_FULL",
         "depth": 1,
         "maxDepth": 1,

@@ -113,7 +113,7 @@ async def test_a_request_that_is_larger_than_the_free_places_queues_nothing(serv
         await ask(services, *MANY[35:51])
     assert (refused.value.depth, refused.value.max_depth, refused.value.asked) == (40, 50, 11)
     assert refused.value.retry_after_seconds >= 1
-    assert "10 places for the 11" in refused.value.message
+    assert "holds 40 of at most 50 and has no room for 11 more" in refused.value.message
     assert await jobs(services) == before
     await ask(services, *MANY[35:50])
     assert len(await jobs(services)) == 50
