@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +67,28 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         yield Demo(process, read_until(process, r"demo is at (http\S+)"), folder)
 
 
+EXAMPLE = re.compile(r"```sh\n(curl .*?)```\n```json\n(.*?)\n```", re.DOTALL)
+
+
+def test_the_readmes_examples_print_what_stands_there(demo: Demo) -> None:
+    """Typed one after the other, as a newcomer does; what takes a moment is asked again."""
+    readme = (ROOT / "README.md").read_text()
+    examples = EXAMPLE.findall(readme)
+    assert len(examples) == 4
+    for command, printed in examples:
+        typed = command.replace("http://127.0.0.1:8000/graphql", demo.url)
+        for _ in range(100):
+            answer = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, timeout=30, check=True).stdout
+            if answer == printed:
+                break
+            time.sleep(0.1)
+        assert answer == printed
+    _, _, shown = readme.partition("$ .venv/bin/freshtape onboard qcom\n")
+    with running(demo.folder, "-m", "web.cli", "onboard", "qcom", "--url", demo.url) as onboarding:
+        assert onboarding.stdout is not None
+        assert onboarding.stdout.read() == shown.partition("```")[0]
+
+
 def test_a_market_of_every_class_some_of_it_stale(demo: Demo) -> None:
     data = asked(
         demo.url,
@@ -86,11 +109,11 @@ def test_a_market_of_every_class_some_of_it_stale(demo: Demo) -> None:
 
 def test_the_example_follows_a_change(demo: Demo, tmp_path: Path) -> None:
     cursor = asked(demo.url, "{ symbols(first: 1) { cursor } }")["symbols"]["cursor"]
-    asked(demo.url, 'mutation { refreshSymbol(input: {ticker: "BA"}) { __typename } }')
+    asked(demo.url, 'mutation { refreshSymbol(input: {ticker: "DIS"}) { __typename } }')
     example = str(ROOT / "docs" / "examples" / "follow.py")
     with running(tmp_path, example, demo.url.replace("http", "ws", 1), cursor) as following:
-        assert read_until(following, r"REFRESH_STARTED (BA version 3) ") == "BA version 3"
-        assert read_until(following, r"REFRESHED (BA version 3) ") == "BA version 3"
+        assert read_until(following, r"REFRESH_STARTED (DIS version 3) ") == "DIS version 3"
+        assert read_until(following, r"REFRESHED (DIS version 3) ") == "DIS version 3"
 
 
 def test_it_leaves_nothing_behind(demo: Demo) -> None:
