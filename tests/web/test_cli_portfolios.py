@@ -20,6 +20,7 @@ from persistence.market_clock import clock_generation
 from persistence.unit_of_work import SqlDatabase
 from tests.support.clock import EVENING
 from tests.support.portfolios import HEADER, file_of
+from tests.support.universe import track_in
 from tests.web.conftest import Ran
 from web.cli import portfolios as commands
 
@@ -29,7 +30,8 @@ Freshtape = Callable[..., Ran]
 @pytest.fixture
 def tracked(freshtape: Freshtape) -> Freshtape:
     """With AAPL and SPY tracked and refreshed."""
-    assert freshtape("symbols", "add", "AAPL", "SPY")[0] == 0
+    assert freshtape("db", "upgrade")[0] == 0
+    asyncio.run(track_in("sqlite+aiosqlite:///./freshtape.db", "AAPL", "SPY"))
     assert freshtape("symbols", "refresh", "--all")[0] == 0
     return freshtape
 
@@ -173,12 +175,12 @@ def test_pending_symbols_are_followed_to_their_end(tracked: Freshtape) -> None:
         code, out, err = tracked("portfolio", "import", "main.csv")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[1:4] == ["2 symbols to be loaded.", "MSFT pending, 0 %", "ZZZZ pending, 0 %"]
+    assert lines[1:4] == ["2 symbols to be loaded.", "MSFT is queued", "ZZZZ is queued"]
     assert sorted(lines[4:]) == [
-        "MSFT completed, 100 %",
-        "MSFT validating, 5 %",
-        "ZZZZ failed, 5 %: ZZZZ is not known",
-        "ZZZZ validating, 5 %",
+        "MSFT is in work: validating",
+        "MSFT is ready.",
+        "ZZZZ failed: ZZZZ is not known",
+        "ZZZZ is in work: validating",
     ]
 
 
@@ -189,9 +191,8 @@ def test_on_a_terminal_by_a_bar(tracked: Freshtape, monkeypatch: pytest.MonkeyPa
         code, out, err = tracked("portfolio", "import", "main.csv")
     assert code == 0
     assert out == "main is imported, version 1.\n1 symbol to be loaded.\n"
-    assert "Loading MSFT" in err
     assert "100%" in err
-    assert "MSFT completed, 100 %" in err
+    assert "MSFT is ready." in err
 
 
 def test_nobody_takes_them_up(tracked: Freshtape, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +200,7 @@ def test_nobody_takes_them_up(tracked: Freshtape, monkeypatch: pytest.MonkeyPatc
     write("main.csv", "MSFT,1,1", "QQQ,1,1")
     code, out, _ = tracked("portfolio", "import", "main.csv")
     assert code == 0
-    assert out.splitlines()[-1] == "Nobody takes them up: `freshtape serve` does. 2 symbols stay queued."
+    assert out.splitlines()[-1] == "Nobody takes them up: `freshtape serve` does. Still queued: 2 symbols."
     assert "main is PENDING" in tracked("portfolio", "show", "main")[1]
     assert "pending: MSFT, QQQ" in tracked("portfolio", "show", "main")[1]
 
@@ -221,7 +222,7 @@ def test_whoever_works_slowly_is_waited_for(tracked: Freshtape, monkeypatch: pyt
     monkeypatch.setattr(commands, "_is_worked", count)
     with worker((JobStatus.COMPLETED, None), hold=hold):
         code, out, _ = tracked("portfolio", "import", "main.csv")
-    assert (code, out.splitlines()[-1], asked) == (0, "MSFT completed, 100 %", 3)
+    assert (code, out.splitlines()[-1], asked) == (0, "MSFT is ready.", 3)
 
 
 def test_ctrl_c_leaves_them_to_go_on(tracked: Freshtape, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,7 +219,7 @@ async def _follow(container: "Container", after: Position, tickers: Sequence[str
             while ahead and not stopped.is_set():
                 job = await _next(steps, stopped)
                 if job is None and not stopped.is_set() and not await _is_worked(container):
-                    out.print(f"Nobody takes them up: `freshtape serve` does. {_many(len(ahead), 'symbol')} stay queued.")
+                    out.print(f"Nobody takes them up: `freshtape serve` does. Still queued: {_many(len(ahead), 'symbol')}.")
                     return
                 if job is not None and job.ticker in ahead:
                     shown_to.show(job.ticker, job.status, job.phase, job.progress_percent, job.error)
