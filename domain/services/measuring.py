@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 from domain.calendars import calendar_for
 from domain.clock import Clock
@@ -44,6 +44,7 @@ class Measuring:
         self._model = model
         self._clock = clock
         self._threshold = threshold
+        self._kept: dict[str, tuple[_State, DailyReturns]] = {}
 
     async def exposures(self, tickers: Sequence[str]) -> Mapping[str, list[Exposure]]:
         """As they were measured last; of those that were."""
@@ -54,30 +55,45 @@ class Measuring:
         """The betas of a symbol whose prices are there, with the ETFs loaded that are not. Raises ProviderUnavailable for one
         that cannot be loaded now, unless it `gives_up`: then its betas are missing."""
         others = [etf for etf in self._model.tickers if etf != ticker]
-        troubles = dict(zip(others, await asyncio.gather(*map(self._load, others)), strict=True))
-        for trouble in troubles.values():
+        troubles = await self._load_all(others)
+        for trouble in troubles:
             if isinstance(trouble, ProviderUnavailable) and not gives_up:
                 raise trouble
-        returns = await self._returns([ticker, *others])
-        etfs = {etf: returns[etf] for etf in self._model.tickers}
-        exposures = self._model.exposures(returns[ticker], etfs)
-        reasons = [self._model.missing_reason(exposures, etfs), *(str(trouble) for trouble in troubles.values() if trouble)]
+        own, etfs = await self._returns(ticker)
+        exposures = self._model.exposures(own, etfs)
+        reasons = [self._model.missing_reason(exposures, etfs), *map(str, troubles)]
         return Measured(exposures, " ".join(reason for reason in reasons if reason) or None)
 
-    async def _returns(self, tickers: Sequence[str]) -> Mapping[str, DailyReturns]:
-        today = self._clock.now().date()
-        start = today - FIRST_HISTORY
+    async def _returns(self, ticker: str) -> tuple[DailyReturns, Mapping[str, DailyReturns]]:
+        """The symbol's and the ETFs'. Those of an ETF are kept until it has another version or another newest day: every job
+        needs them, and to read eight years of days is most of its work."""
+        today, etfs = self._clock.now().date(), self._model.tickers
         async with self._database.read() as unit:
-            actions = await unit.bars.actions(tickers)
-            bars = {ticker: await unit.bars.daily_since(ticker, start) for ticker in tickers}
-        return {
-            ticker: daily_returns([bar for bar in bars[ticker] if bar.is_final], actions.get(ticker, ()), today)
-            for ticker in tickers
+            # What is read before the bars may be older than they are, never newer: then they are read once more than needed.
+            symbols, newest = await unit.symbols.several(etfs), await unit.bars.newest_final(etfs)
+            states = {etf: _State(today, symbols[etf].version, bar.close_time) for etf, bar in newest.items()}
+            kept = {etf: returns for etf, (state, returns) in self._kept.items() if states.get(etf) == state and etf != ticker}
+            wanted = [ticker, *(etf for etf in etfs if etf not in kept and etf != ticker)]
+            actions = await unit.bars.actions(wanted)
+            bars = {each: await unit.bars.daily_since(each, today - FIRST_HISTORY) for each in wanted}
+        read = {
+            each: daily_returns([bar for bar in bars[each] if bar.is_final], actions.get(each, ()), today) for each in wanted
         }
+        self._kept |= {etf: (states[etf], read[etf]) for etf in read if etf in states}
+        found = kept | read
+        return found[ticker], {etf: found[etf] for etf in etfs}
+
+    async def _load_all(self, etfs: Sequence[str]) -> list[Refusal]:
+        """Sees to it that they have prices, fresh ones if they can be had, and gives what stands in the way of any."""
+        async with self._database.read() as unit:  # one look at all: most often none has to be loaded
+            loading = await unit.leases.in_flight(etfs)
+            symbols, newest = await unit.symbols.several(etfs), await unit.bars.newest_final(etfs)
+        settled = {etf for etf in newest if etf not in loading and not self._is_stale(symbols.get(etf))}
+        found = await asyncio.gather(*(self._load(etf) for etf in etfs if etf not in settled))
+        return [trouble for trouble in found if trouble is not None]
 
     async def _load(self, etf: str) -> Refusal | None:
-        """Sees to it that the ETF has prices, fresh ones if they can be had, and gives what stands in the way of any. Whoever
-        is loading it already is waited for."""
+        """As _load_all, of one. Whoever is loading it already is waited for."""
         while True:
             holding = await self._held(etf)
             if holding.is_fresh:
@@ -127,3 +143,12 @@ class _Holding:
     version: int | None
     has_prices: bool
     is_fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the returns of an ETF come from."""
+
+    today: date
+    version: int
+    newest: datetime
