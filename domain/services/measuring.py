@@ -84,43 +84,40 @@ class Measuring:
         return found[ticker], {etf: found[etf] for etf in etfs}
 
     async def _load_all(self, etfs: Sequence[str]) -> list[Refusal]:
-        """Sees to it that they have prices, fresh ones if they can be had, and gives what stands in the way of any."""
-        async with self._database.read() as unit:  # one look at all: most often none has to be loaded
+        """Sees to it that they have prices, fresh ones if they can be had, and gives what stands in the way of any. Those that
+        somebody is loading already are waited for."""
+        troubles: list[Refusal] = []
+        while etfs:
+            holdings = await self._held(etfs)
+            if not holdings:
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            ends = await asyncio.gather(*map(self._load, holdings), return_exceptions=True)
+            settled: set[str] = set()
+            for holding, end in zip(holdings, ends, strict=True):
+                match end:
+                    case AlreadyRefreshing() | VersionConflict():
+                        continue  # somebody was faster
+                    case ProviderUnavailable() | SymbolNotFound() | NoData():
+                        troubles += [] if holding.has_prices else [end]
+                    case BaseException():
+                        raise end
+                settled.add(holding.etf)
+            etfs = [etf for etf in etfs if etf not in settled]
+        return troubles
+
+    async def _held(self, etfs: Sequence[str]) -> list["_Holding"]:
+        """What there is of those that nobody is loading, by one look at all."""
+        async with self._database.read() as unit:
             loading = await unit.leases.in_flight(etfs)
             symbols, newest = await unit.symbols.several(etfs), await unit.bars.newest_final(etfs)
-        settled = {etf for etf in newest if etf not in loading and not self._is_stale(symbols.get(etf))}
-        found = await asyncio.gather(*(self._load(etf) for etf in etfs if etf not in settled))
-        return [trouble for trouble in found if trouble is not None]
+        return [_Holding(etf, symbols.get(etf), etf in newest) for etf in etfs if etf not in loading]
 
-    async def _load(self, etf: str) -> Refusal | None:
-        """As _load_all, of one. Whoever is loading it already is waited for."""
-        while True:
-            holding = await self._held(etf)
-            if holding.is_fresh:
-                return None
-            try:
-                if holding.version is None:
-                    await self._track(etf)
-                    continue
-                # The version is another than was read, if somebody has loaded it meanwhile.
-                await self._refreshing.refresh(etf, holding.version, ONBOARDING)
-                return None
-            except (AlreadyRefreshing, VersionConflict):
-                continue
-            except (ProviderUnavailable, SymbolNotFound, NoData) as trouble:
-                return None if holding.has_prices else trouble
-
-    async def _held(self, etf: str) -> "_Holding":
-        """What there is of an ETF, once nobody is loading it."""
-        while True:
-            async with self._database.read() as unit:
-                is_loading = bool(await unit.leases.in_flight([etf]))
-                symbol = await unit.symbols.get(etf)
-                has_prices = await unit.bars.newest_daily(etf) is not None
-            if not is_loading:
-                version = symbol.version if symbol is not None else None
-                return _Holding(version, has_prices, has_prices and not self._is_stale(symbol))
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+    async def _load(self, holding: "_Holding") -> None:
+        if holding.has_prices and not self._is_stale(holding.symbol):
+            return
+        version = holding.symbol.version if holding.symbol is not None else await self._track(holding.etf)
+        # The version is another than was read, if somebody has loaded it meanwhile.
+        await self._refreshing.refresh(holding.etf, version, ONBOARDING)
 
     def _is_stale(self, symbol: Symbol | None) -> bool:
         """One that is retired or being onboarded is taken as it is."""
@@ -128,21 +125,23 @@ class Measuring:
             return False
         return symbol.last_updated is None or self._clock.now() - symbol.last_updated > self._threshold
 
-    async def _track(self, etf: str) -> None:
+    async def _track(self, etf: str) -> int:
+        """Its version: another, if somebody was faster, is met by the refresh."""
         symbol = Symbol.tracked(await ask(self._provider.name, self._provider.profile(etf)), None, None)
         await asyncio.to_thread(calendar_for, symbol.asset_class, symbol.exchange)
         async with self._database.write() as unit:
             if await unit.symbols.add(symbol):
                 await unit.events.append(SymbolChanged(SymbolChangeKind.ADDED, etf, self._clock.now()))
+        return symbol.version
 
 
 @dataclass(frozen=True, slots=True)
 class _Holding:
-    """`version` is None for one that is not tracked."""
+    """`symbol` is None for one that is not tracked."""
 
-    version: int | None
+    etf: str
+    symbol: Symbol | None
     has_prices: bool
-    is_fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
