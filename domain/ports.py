@@ -101,6 +101,10 @@ class SymbolStore(Protocol):
         """As get, and nobody else can write the symbol until the transaction ends."""
         ...
 
+    async def several(self, tickers: Sequence[str]) -> Mapping[str, Symbol]:
+        """Those of the tickers that are known."""
+        ...
+
     async def statuses(self, tickers: Sequence[str]) -> Mapping[str, SymbolStatus]:
         """Of those of the tickers that are known."""
         ...

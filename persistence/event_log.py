@@ -50,21 +50,21 @@ class SqlEventLog:
             return
         # The row's lock is held until the commit. A number is therefore visible before any higher one is given, and
         # `number > cursor` can skip nobody.
-        last = await self._connection.scalar(
+        numbered = await self._connection.execute(
             update(event_log)
             .where(event_log.c.clock_generation == self._clock_generation)
             .values(last_number=event_log.c.last_number + len(given))
-            .returning(event_log.c.last_number)
+            .returning(event_log.c.last_number, real_time().label("recorded_at"))
         )
-        if last is None:
+        log = numbered.one_or_none()
+        if log is None:
             raise ClockReplaced
-        recorded_at = (await self._connection.execute(select(real_time()))).scalar_one()
         rows = [
-            {"number": number, "recorded_at": recorded_at, **_row(event)}
-            for number, event in enumerate(given, last - len(given) + 1)
+            {"number": number, "recorded_at": log.recorded_at, **_row(event)}
+            for number, event in enumerate(given, log.last_number - len(given) + 1)
         ]
         await self._connection.execute(insert(events), rows)
-        self.newest = Appended(last, recorded_at)
+        self.newest = Appended(log.last_number, log.recorded_at)
 
     async def announce(self) -> None:
         """Once a transaction, at its end: NOTIFY makes commits wait for each other."""

@@ -43,6 +43,10 @@ class SqlSymbolStore:
     async def all(self) -> list[Symbol]:
         return [symbol_of(row) for row in await self._connection.execute(select(symbols))]
 
+    async def several(self, tickers: Sequence[str]) -> Mapping[str, Symbol]:
+        rows = await self._connection.execute(select(symbols).where(symbols.c.ticker.in_(tickers)))
+        return {row.ticker: symbol_of(row) for row in rows}
+
     async def statuses(self, tickers: Sequence[str]) -> Mapping[str, SymbolStatus]:
         rows = await self._connection.execute(select(symbols.c.ticker, symbols.c.status).where(symbols.c.ticker.in_(tickers)))
         return {row.ticker: row.status for row in rows}

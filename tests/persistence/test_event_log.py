@@ -142,7 +142,8 @@ async def test_who_reads_while_a_transaction_is_held_open_misses_nothing(databas
 LOCKED_NUMBER = """update(event_log)
         .where(event_log.c.clock_generation == self._clock_generation)
         .values(last_number=event_log.c.last_number + len(given))
-        .returning(event_log.c.last_number)"""
+        .returning(event_log.c.last_number, real_time().label("recorded_at"))"""
+NUMBER_OF_A_SEQUENCE = """select(func.nextval('numbers').label("last_number"), real_time().label("recorded_at"))"""
 
 
 @on_postgresql
@@ -153,7 +154,7 @@ async def test_numbers_from_a_sequence_would_lose_what_is_held_open(
     async with engine.write() as connection:
         await connection.execute(text("CREATE SEQUENCE numbers"))
     with (
-        mutated(SqlEventLog.append, (LOCKED_NUMBER, "select(func.nextval('numbers'))")),
+        mutated(SqlEventLog.append, (LOCKED_NUMBER, NUMBER_OF_A_SEQUENCE)),
         mutated(SqlEventLog.after, ("position.number > log.last_number", "False"), ("if found != expected:", "if False:")),
     ):
         assert await open_then_others(database, elsewhere) == ["second", "third"]

@@ -88,3 +88,34 @@ class Inquiries:
     def waiting(self) -> int:
         """How many have come in and were not taken by `next`."""
         return self._waiting.qsize()
+
+
+class Clerk:
+    """An async context that answers every inquiry as it comes in, but those about the tickers `kept`: they are the test's."""
+
+    def __init__(self, inquiries: Inquiries, *kept: str) -> None:
+        self._inquiries = inquiries
+        self._kept = set(kept)
+        self._for_the_test: asyncio.Queue[Inquiry] = asyncio.Queue()
+        self.seen: list[Inquiry] = []
+
+    async def __aenter__(self) -> Self:
+        self._working = asyncio.create_task(self._work())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._working.cancel()
+        await asyncio.gather(self._working, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            inquiry = await self._inquiries.next(within=3600)
+            self.seen.append(inquiry)
+            if inquiry.ticker in self._kept:
+                self._for_the_test.put_nowait(inquiry)
+            else:
+                inquiry.answer()
+
+    async def kept(self, within: float = 15) -> Inquiry:
+        async with asyncio.timeout(within):
+            return await self._for_the_test.get()

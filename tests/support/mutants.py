@@ -16,6 +16,8 @@ from textwrap import dedent
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from domain.onboarding import PHASES, OnboardingPhase
+
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
@@ -35,6 +37,8 @@ _JOBS = "persistence.job_store"
 _REFRESHING = "domain.services.refreshing"
 _GATES = "domain.gates"
 _PROTOCOLS = "web.protocols"
+_PIPELINE = "domain.services.pipeline"
+_WORKING = "domain.services.working"
 _DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 MUTANTS = {
@@ -100,14 +104,50 @@ MUTANTS = {
     "upgraded under way": Mutant(_PROTOCOLS, "if self._is_answering():\n", "if not self:\n"),
     "patient with the database": Mutant("persistence.engine", "TRANSACTION_SECONDS = 3.4\n", "TRANSACTION_SECONDS = 9.0\n"),
     "commits are not looked back on": Mutant("persistence.unit_of_work", "timeout_at(deadline)", "timeout_at(0)"),
+    "places not counted": Mutant(_JOBS, "jobs.c.due_at <= real_time(), under_way < places)", "jobs.c.due_at <= real_time())"),
+    "active jobs not looked at": Mutant(
+        "domain.services.queueing",
+        "        wanted = [ticker for ticker in tickers if ticker not in known]\n        free",
+        "        wanted = list(tickers)\n        free",
+    ),
+    "dead workers' jobs stay": Mutant(_JOBS, ".where(or_(_is_lapsed, _is_due(places)))\n", ".where(_is_due(places))\n"),
+    "any worker's token holds": Mutant(
+        _JOBS, "jobs.c.token == token, _is_processing, jobs.c.lease_expires_at >", "_is_processing, jobs.c.lease_expires_at >"
+    ),
+    "a lapsed lease holds": Mutant(
+        _JOBS,
+        "jobs.c.token == token, _is_processing, jobs.c.lease_expires_at > real_time())",
+        "jobs.c.token == token, _is_processing)",
+    ),
+    "what is called off is held": Mutant(
+        _JOBS, "jobs.c.token == token, _is_processing, jobs.c.lease_expires_at > real_time())", "jobs.c.token == token)"
+    ),
+    "given back to nobody": Mutant(_JOBS, "lease_expires_at=real_time(), lapses=", "lapses="),
+    "loads are not waited for": Mutant(
+        "domain.services.measuring", " for etf in etfs if etf not in loading]", " for etf in etfs]"
+    ),
+    "cursors are not looked at": Mutant(
+        "persistence.event_feed", "after if after is not None else await self._head()", "await self._head()"
+    ),
     "symbols however old": Mutant(_FEED, "monotonic() - FRESH_SECONDS", "0.0"),
     # ── other circumstances, in which the guards must hold all the same
+    "no new job is taken up": Mutant(_JOBS, ".where(or_(_is_lapsed, _is_due(places)))\n", ".where(_is_lapsed)\n"),
+    "short job lease": Mutant(_JOBS, "LEASE_SECONDS = 15\n", "LEASE_SECONDS = 3\n"),
+    "no heartbeat": Mutant(_WORKING, "HEARTBEAT_SECONDS = 5.0\n", "HEARTBEAT_SECONDS = 3600.0\n"),
+    "quick heartbeat": Mutant(_WORKING, "HEARTBEAT_SECONDS = 5.0\n", "HEARTBEAT_SECONDS = 1.0\n"),
+    "short waits": Mutant("domain.onboarding", "FIRST_WAIT_SECONDS = 2.0\n", "FIRST_WAIT_SECONDS = 0.2\n"),
+    "slow to queue": Mutant(
+        "domain.services.queueing",
+        "        if len(wanted) > free:\n",
+        "        await __import__('asyncio').sleep(0.2)\n        if len(wanted) > free:\n",
+    ),
     "polls seldom": Mutant(_FEED, "POLL_SECONDS = 0.5\n", "POLL_SECONDS = 3600.0\n"),
     "short lease": Mutant(_LEASES, "LEASE_SECONDS = 20\n", "LEASE_SECONDS = 3\n"),
     "impatient with providers": Mutant("domain.services.asking", "PROVIDER_SECONDS = 8\n", "PROVIDER_SECONDS = 1\n"),
     "patient with providers": Mutant("domain.services.asking", "PROVIDER_SECONDS = 8\n", "PROVIDER_SECONDS = 60\n"),
     "patient gate": Mutant("providers.gate", "CALL_SECONDS = 7\n", "CALL_SECONDS = 60\n"),
     "short probe": Mutant(_GATES, "PROBE_SECONDS = 15\n", "PROBE_SECONDS = 3\n"),
+    "short cool-down": Mutant(_GATES, "\nCOOL_DOWN_SECONDS = 60\n", "\nCOOL_DOWN_SECONDS = 1\n"),
     "slow at the gate": Mutant(
         "providers.gate",
         "            await unit.gates.save(changed)\n",
@@ -142,6 +182,34 @@ MUTANTS = {
         f"await unit.events.append(self._event(SymbolChangeKind.REFRESHED, ticker)); {_DIE}",
     ),
 }
+
+
+def _dies(phase: OnboardingPhase) -> str:
+    return f"job.phase.value == {phase.value!r} and {_DIE}"
+
+
+for _phase in PHASES[1:-1]:
+    MUTANTS |= {
+        f"dies with {_phase.value} worked out": Mutant(
+            _PIPELINE,
+            "                write = await self._work[job.phase](job)\n",
+            f"                write = await self._work[job.phase](job)\n                {_dies(_phase)}\n",
+        ),
+        f"dies with {_phase.value} written": Mutant(
+            _PIPELINE,
+            "            await unit.events.append(*effect.events, *self._queue.steps([told]))\n",
+            f"            await unit.events.append(*effect.events, *self._queue.steps([told]))\n            {_dies(_phase)}\n",
+        ),
+        f"dies with {_phase.value} committed": Mutant(
+            _PIPELINE, "        return done\n", f"        {_dies(_phase)}\n        return done\n"
+        ),
+        f"dies with the effect of {_phase.value} committed": Mutant(
+            _PIPELINE,
+            "            effect = await write(unit)\n",
+            f"            effect = await write(unit)\n"
+            f"            if job.phase.value == {_phase.value!r}: await unit.jobs._connection.commit(); {_DIE}\n",
+        ),
+    }
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from itertools import count
 from typing import Any
 
@@ -35,15 +35,18 @@ class Served:
         """The whole answer over HTTP, errors and all."""
         return (await self.http.post("/graphql", json={"query": query, "variables": variables})).json()
 
-    @asynccontextmanager
-    async def socket(self) -> AsyncIterator["Socket"]:
-        """A WebSocket on which the protocol's greetings have been exchanged."""
-        address = self.url.replace("http", "ws", 1) + "/graphql"
-        async with connect(address, subprotocols=[PROTOCOL], proxy=None) as connection:
-            socket = Socket(connection)
-            await socket.send(type="connection_init")
-            assert await socket.receive() == {"type": "connection_ack"}
-            yield socket
+    def socket(self) -> AbstractAsyncContextManager["Socket"]:
+        return socket_to(self.url)
+
+
+@asynccontextmanager
+async def socket_to(url: str) -> AsyncIterator["Socket"]:
+    """A WebSocket on which the protocol's greetings have been exchanged."""
+    async with connect(url.replace("http", "ws", 1) + "/graphql", subprotocols=[PROTOCOL], proxy=None) as connection:
+        socket = Socket(connection)
+        await socket.send(type="connection_init")
+        assert await socket.receive() == {"type": "connection_ack"}
+        yield socket
 
 
 class Socket:

@@ -1,6 +1,7 @@
 """What a database holds of one symbol, read past the service, and what must be true of it."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -67,23 +68,38 @@ def _order(level: PriceLevel) -> tuple[object, ...]:
 
 
 async def stored(database_url: str, ticker: str) -> Stored:
+    async with opened(database_url) as database:
+        found = await stored_in(database, ticker, await whole_log(database))
+    assert found is not None
+    return found
+
+
+@asynccontextmanager
+async def opened(database_url: str) -> AsyncIterator[SqlDatabase]:
+    """A database that others use, to look into."""
     engine = Engine(database_url)
     try:
-        return await _read(SqlDatabase(engine, clock_generation=0), ticker)
+        yield SqlDatabase(engine, clock_generation=0)
     finally:
         await engine.close()
 
 
-async def _read(database: SqlDatabase, ticker: str) -> Stored:
+async def whole_log(database: SqlDatabase) -> list[Logged]:
+    async with database.read() as unit:
+        return await unit.events.after(Position((await unit.events.head()).log_id, 0), ALL)
+
+
+async def stored_in(database: SqlDatabase, ticker: str, log: Sequence[Logged]) -> Stored | None:
+    """None when the symbol is not known."""
     async with database.read() as unit:
         symbol = await unit.symbols.get(ticker)
-        assert symbol is not None
-        head = await unit.events.head()
+        if symbol is None:
+            return None
         return Stored(
             symbol=symbol,
             levels=(await unit.symbols.levels([ticker])).get(ticker, []),
             bars=await unit.bars.daily_since(ticker, date.min + timedelta(days=1)),
             actions=(await unit.bars.actions([ticker])).get(ticker, []),
             refresh=(await unit.leases.in_flight([ticker])).get(ticker),
-            log=await unit.events.after(Position(head.log_id, 0), ALL),
+            log=log,
         )
