@@ -1,7 +1,7 @@
 """The onboarding queue: who may enter, over all processes, and who waits outside. Every method works in its caller's
 transaction, with the queue locked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
@@ -37,22 +37,33 @@ class OnboardingQueue:
     ) -> Entered:
         """All of the tickers or none: raises QueueFull when there are fewer places than tickers that need a job. `previous` is
         what their symbols were, if they are ONBOARDING already."""
+        # A job ends without the queue's lock: one that is not active any more has left its symbol as it is read behind it.
+        known = await self._active(unit, tickers)
         statuses = await unit.symbols.statuses(tickers)
         ready = [ticker for ticker in tickers if statuses.get(ticker) in READY]
         rest = [ticker for ticker in tickers if ticker not in ready]
-        return replace(await self.enter_again(unit, rest, requested_by, previous), ready=ready)
+        return replace(await self._enter(unit, rest, known, requested_by, previous), ready=ready)
 
     async def enter_again(
         self, unit: UnitOfWork, tickers: Sequence[str], requested_by: str | None, previous: SymbolStatus | None = None
     ) -> Entered:
         """As enter, also for tickers whose symbols are ready."""
-        known = await self._active(unit, tickers)
+        return await self._enter(unit, tickers, await self._active(unit, tickers), requested_by, previous)
+
+    async def _enter(
+        self,
+        unit: UnitOfWork,
+        tickers: Sequence[str],
+        known: Mapping[str, OnboardingJob],
+        requested_by: str | None,
+        previous: SymbolStatus | None,
+    ) -> Entered:
         wanted = [ticker for ticker in tickers if ticker not in known]
         free = await self._free(unit)
         if len(wanted) > free:
             wait = seconds_until_free(len(wanted) - free, await unit.jobs.measured(), self.places)
             raise QueueFull(await unit.jobs.depth(), self.depth, len(wanted), wait)
-        standing = await self.estimated(unit, list(known.values()))
+        standing = await self.estimated(unit, [known[ticker] for ticker in tickers if ticker in known])
         new = await self._add(unit, [self._job(ticker, requested_by, previous) for ticker in wanted])
         jobs = {job.ticker: job for job in (*standing, *new)}
         return Entered([jobs[ticker] for ticker in tickers], new, [])
@@ -61,8 +72,8 @@ class OnboardingQueue:
         self, unit: UnitOfWork, portfolio_id: str, tickers: Sequence[str], requested_by: str | None
     ) -> list[OnboardingJob]:
         """Never refuses: the tickers that need a job and find no place wait, and enter as places free. The new jobs."""
-        statuses = await unit.symbols.statuses(tickers)
         known = await self._active(unit, tickers)
+        statuses = await unit.symbols.statuses(tickers)
         wanted = [ticker for ticker in tickers if statuses.get(ticker) not in READY and ticker not in known]
         free = await self._free(unit)
         await unit.jobs.wait_for_place(portfolio_id, wanted[free:], requested_by)
@@ -76,7 +87,7 @@ class OnboardingQueue:
             return []
         known = await self._active(unit, list(waiting))
         statuses = await unit.symbols.statuses(list(waiting))
-        ready = [ticker for ticker in waiting if statuses.get(ticker) in READY]
+        ready = [ticker for ticker in waiting if ticker not in known and statuses.get(ticker) in READY]
         wanted = [ticker for ticker in waiting if ticker not in known and ticker not in ready]
         entering = wanted[: max(0, self.depth - await unit.jobs.depth())]
         await unit.jobs.stop_waiting([*known, *ready, *entering])

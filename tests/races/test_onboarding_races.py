@@ -107,25 +107,26 @@ def shown(crowd: Crowd, found: Replayed, number: int) -> str:
     )
 
 
-async def test_two_hundred_symbols_through_three_processes(postgresql_url: str, market: Path) -> None:
-    crowd = await crowded(postgresql_url, market, 200, 3, DEPTH)
-    found = await replayed(postgresql_url)
-    assert limits_broken(crowd, found, DEPTH) == set()
-    assert (found.most_active, found.most_under_way, found.active) == (DEPTH, PLACES, 0), "the limits were reached"
-    assert found.is_without_gaps
-    await assert_each_once(postgresql_url, crowd, made_up(200))
+async def pressed(database_url: str, market: Path, number: int, processes: int, depth: int) -> None:
+    """All are onboarded once, and the limits hold though the queue was as full as batches can make it."""
+    tickers = made_up(number)
+    crowd = await crowded(database_url, market, number, processes, depth)
+    found = await replayed(database_url)
+    assert limits_broken(crowd, found, depth) == set()
+    assert (found.active, found.is_without_gaps) == (0, True)
+    await assert_each_once(database_url, crowd, tickers)
+    assert found.most_active > depth - BATCH
+    assert found.most_under_way == PLACES
     assert crowd.answers["QueueFull"] > 0
-    told(shown(crowd, found, 200))
+    told(shown(crowd, found, number))
+
+
+async def test_two_hundred_symbols_through_three_processes(postgresql_url: str, market: Path) -> None:
+    await pressed(postgresql_url, market, 200, 3, DEPTH)
 
 
 async def test_forty_symbols_through_two_processes_on_one_file(sqlite_url: str, market: Path) -> None:
-    crowd = await crowded(sqlite_url, market, 40, 2, 12)
-    found = await replayed(sqlite_url)
-    assert limits_broken(crowd, found, 12) == set()
-    assert (found.most_active, found.most_under_way, found.active) == (12, PLACES, 0), "the limits were reached"
-    assert found.is_without_gaps
-    await assert_each_once(sqlite_url, crowd, made_up(40))
-    told(shown(crowd, found, 40))
+    await pressed(sqlite_url, market, 40, 2, 12)
 
 
 async def deepest(database_url: str, market: Path, *mutants: str) -> int:

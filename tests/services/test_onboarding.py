@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, update
@@ -18,6 +19,8 @@ from domain.services.queueing import OnboardingQueue
 from domain.symbols import SymbolStatus
 from graph.context import Services
 from persistence.event_feed import SqlEventFeed
+from persistence.job_store import SqlJobStore
+from persistence.symbol_store import SqlSymbolStore
 from persistence.tables import onboarding_jobs, onboarding_timings
 from persistence.types import real_time
 from persistence.unit_of_work import SqlDatabase
@@ -60,6 +63,39 @@ async def head(database: SqlDatabase) -> Position:
 
 
 # ── entering
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer: nothing ends in between
+async def test_a_job_that_ends_while_its_symbol_is_asked_for_again_is_the_only_one(
+    database: SqlDatabase, services: Services, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ask(services, "AAPL")
+    claim = await pipeline.claim()
+    assert claim is not None
+    looks: list[str] = []
+
+    def ending_it(store: type[Any], name: str) -> None:
+        """The job ends behind the first look at whatever tells of it."""
+        look = getattr(store, name)
+
+        async def looked(*arguments: Any) -> Any:
+            found = await look(*arguments)
+            looks.append(name)
+            if len(looks) == 1:
+                await pipeline.run(claim)
+            return found
+
+        monkeypatch.setattr(store, name, looked)
+
+    ending_it(SqlSymbolStore, "statuses")
+    ending_it(SqlJobStore, "listed")
+    async with database.write() as unit:
+        await unit.jobs.lock_queue()
+        entered = await services.onboarding.queue.enter(unit, ["AAPL"], None)
+        imported = await services.onboarding.queue.enter_for(unit, "portfolio", ["AAPL"], None)
+    assert set(looks) == {"listed", "statuses"}
+    assert (entered.new, entered.ready, imported) == ([], ["AAPL"], [])
+    assert await jobs(services) == {"AAPL": [JobStatus.COMPLETED]}
 
 
 async def test_those_that_are_ready_need_no_job(database: SqlDatabase, services: Services) -> None:
