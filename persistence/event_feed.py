@@ -60,10 +60,12 @@ class SqlEventFeed:
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._wake.wait()
                 self._wake.clear()
-        finally:
+        except asyncio.CancelledError:
+            # Only now: one that failed is followed by others' looks, which must not end with it.
             if (look := self._look) is not None:
                 look.cancel()
                 await asyncio.gather(look, return_exceptions=True)
+            raise
 
     async def symbols(self) -> HeldSymbols:
         """As they were a second ago or later, and with all that this process has written or met when it wrote. Raises

@@ -311,6 +311,47 @@ async def test_unshielded_it_would(catalogue: SqlCatalogue, database: SqlDatabas
         await read_when_another_has_left(catalogue, database, monkeypatch)
 
 
+async def look_of_another_when_the_loop_fails(feed: SqlEventFeed, monkeypatch: pytest.MonkeyPatch) -> asyncio.Task[None]:
+    """A reader's look that has just begun when the loop learns that its own has failed."""
+    begun: list[asyncio.Task[None]] = []
+
+    async def answered() -> None:
+        await asyncio.sleep(0.05)
+
+    async def refused() -> None:
+        raise StoreUnavailable
+
+    def begin(_: asyncio.Task[None]) -> None:
+        feed._look = asyncio.create_task(answered())
+        begun.append(feed._look)
+
+    monkeypatch.setattr(feed, "_read", refused)
+    feed._look = asyncio.create_task(refused())
+    feed._look.add_done_callback(begin)
+    with pytest.raises(StoreUnavailable):
+        await feed.run()
+    (look,) = begun
+    await asyncio.wait({look})
+    return look
+
+
+async def test_a_loop_that_fails_takes_no_readers_look_with_it(
+    feed_at_rest: SqlEventFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not (await look_of_another_when_the_loop_fails(feed_at_rest, monkeypatch)).cancelled()
+
+
+async def test_did_it_end_what_is_looked_for_it_would(feed_at_rest: SqlEventFeed, monkeypatch: pytest.MonkeyPatch) -> None:
+    with mutated(SqlEventFeed.run, ("except asyncio.CancelledError:", "except BaseException:")):
+        assert (await look_of_another_when_the_loop_fails(feed_at_rest, monkeypatch)).cancelled()
+
+
+@pytest.fixture
+def feed_at_rest(database: SqlDatabase) -> SqlEventFeed:
+    """Not running."""
+    return SqlEventFeed(database)
+
+
 # ── while the database is away
 
 
