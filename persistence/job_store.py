@@ -31,9 +31,14 @@ _is_processing = jobs.c.status == JobStatus.PROCESSING
 _is_lapsed = and_(_is_processing, jobs.c.lease_expires_at <= real_time())
 
 
+_UNDER_WAY = (jobs.c.phase, jobs.c.phase_since, real_time().label("now"))
+"""What is measured by: the phase under way, since when, and the time."""
+
+
 class SqlJobStore:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self._held: dict[str, Row[Any] | None] = {}
 
     async def lock_queue(self) -> None:
         await self._connection.execute(select(queue.c.id).with_for_update())
@@ -83,8 +88,10 @@ class SqlJobStore:
             update(jobs)
             .where(jobs.c.id == job_id, jobs.c.token == token, _is_processing, jobs.c.lease_expires_at > real_time())
             .values(lease_expires_at=real_time(LEASE_SECONDS))
+            .returning(*_UNDER_WAY)
         )
-        return held.rowcount == 1
+        self._held[job_id] = held.one_or_none()
+        return self._held[job_id] is not None
 
     async def give_back(self, job_id: str, token: int) -> None:
         # Its next worker counts a lapse, which this is none.
@@ -101,7 +108,7 @@ class SqlJobStore:
         return bool((await self._connection.execute(select(or_(someone, waits)))).scalar_one())
 
     async def save(self, job: OnboardingJob, due_in_seconds: float = 0) -> None:
-        before = (await self._connection.execute(_measurable(job))).one()
+        before = self._held.get(job.id) or (await self._connection.execute(_under_way(job))).one()
         changed: dict[str, Any] = _values(job)
         if job.status is not JobStatus.PROCESSING:
             changed |= {"lease_expires_at": None, "phase_since": None, "due_at": real_time(due_in_seconds)}
@@ -201,8 +208,8 @@ def _placed() -> Select[Any]:
     return select(jobs, case((_is_pending, place)).label("position"))
 
 
-def _measurable(job: OnboardingJob) -> Select[Any]:
-    return select(jobs.c.phase, jobs.c.phase_since, real_time().label("now")).where(jobs.c.id == job.id)
+def _under_way(job: OnboardingJob) -> Select[Any]:
+    return select(*_UNDER_WAY).where(jobs.c.id == job.id)
 
 
 def _values(job: OnboardingJob) -> dict[str, Any]:
