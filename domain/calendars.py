@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from threading import Lock
 from typing import Any, Protocol
 
 from domain.tickers import AssetClass
@@ -181,8 +182,17 @@ def _listed(mic: str) -> ExchangeCalendar:
         return _built(NEW_YORK)
 
 
-@cache
+_BUILDING = Lock()
+"""Threads that need the same calendar wait for the first of them; and what Python warns of is a matter of all threads."""
+
+
 def _built(name: str) -> ExchangeCalendar:
+    with _BUILDING:
+        return _build(name)
+
+
+@cache
+def _build(name: str) -> ExchangeCalendar:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"(Series\.values|DatetimeIndex\.weekday) ", DeprecationWarning)
         found = _from_library(name)

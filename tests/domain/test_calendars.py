@@ -1,7 +1,9 @@
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import exchange_calendars
 import pytest
@@ -251,3 +253,18 @@ def test_hong_kong_is_built_in_silence() -> None:
         warnings.simplefilter("always")
         assert listed("XHKG").trading_day(date(2025, 1, 29)) is None
     assert heard == []
+
+
+def test_threads_that_need_the_same_calendar_build_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    build = calendars._from_library
+
+    def count(name: str) -> Any:
+        built.append(name)
+        return build(name)
+
+    monkeypatch.setattr(calendars, "_from_library", count)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: calendar_for(AssetClass.STOCK, "XBUD"), range(4)))
+    assert built == ["XBUD"]  # of no other test
+    assert len(set(map(id, found))) == 1
