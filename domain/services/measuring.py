@@ -1,8 +1,7 @@
 """A symbol's betas, and the ETFs that they are measured against."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -52,23 +51,11 @@ class Measuring:
         async with self._database.read() as unit:
             return await unit.exposures.of(tickers)
 
-    @asynccontextmanager
-    async def prepared(self, ticker: str) -> AsyncIterator[None]:
-        """Loads the ETFs that are not there while the block waits for something else. What stands in the way of any is left
-        to `measure`; when the block fails, the loading is given up."""
-        loading = asyncio.create_task(self._load_all(self._others(ticker)))
-        try:
-            yield
-        except BaseException:
-            loading.cancel()
-            raise
-        finally:
-            await asyncio.gather(loading, return_exceptions=True)
-
     async def measure(self, ticker: str, *, gives_up: bool) -> Measured:
         """The betas of a symbol whose prices are there, with the ETFs loaded that are not. Raises ProviderUnavailable for one
         that cannot be loaded now, unless it `gives_up`: then its betas are missing."""
-        troubles = await self._load_all(self._others(ticker))
+        others = [etf for etf in self._model.tickers if etf != ticker]
+        troubles = await self._load_all(others)
         for trouble in troubles:
             if isinstance(trouble, ProviderUnavailable) and not gives_up:
                 raise trouble
@@ -76,9 +63,6 @@ class Measuring:
         exposures = self._model.exposures(own, etfs)
         reasons = [self._model.missing_reason(exposures, etfs), *map(str, troubles)]
         return Measured(exposures, " ".join(reason for reason in reasons if reason) or None)
-
-    def _others(self, ticker: str) -> list[str]:
-        return [etf for etf in self._model.tickers if etf != ticker]
 
     async def _returns(self, ticker: str) -> tuple[DailyReturns, Mapping[str, DailyReturns]]:
         """The symbol's and the ETFs'. Those of an ETF are kept until it has another version or another newest day: every job

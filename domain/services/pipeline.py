@@ -204,10 +204,9 @@ class Pipeline:
         symbol = await self._expected(job)
         at = self._clock.now()
         start = (at - FIRST_HISTORY).date()
-        async with self._measuring.prepared(job.ticker):
-            history = await ask(self._provider.name, self._provider.history(symbol, Interval.ONE_DAY, start, at))
-            if not history.bars:
-                raise NoData(job.ticker, self._provider.name)
+        history = await ask(self._provider.name, self._provider.history(symbol, Interval.ONE_DAY, start, at))
+        if not history.bars:
+            raise NoData(job.ticker, self._provider.name)
 
         async def write(unit: UnitOfWork) -> Effect:
             await unit.symbols.lock(job.ticker)

@@ -18,7 +18,7 @@ from tests.support.figures import told
 from tests.support.inquiries import Clerk, Inquiries
 from tests.support.market import made_up
 from tests.support.onboarded import CANCEL, PROGRESS, Onboarded, ended, onboard, onboarded, processes_of
-from tests.support.process import Processes, Service
+from tests.support.process import Processes, Service, until
 from tests.support.served import socket_to
 
 pytestmark = pytest.mark.timeout(120)
@@ -30,6 +30,8 @@ RESUME_SECONDS, END_SECONDS, TAKE_OVER_SECONDS = 30, 10, 5
 LEASE_SECONDS = 3
 WRITE_SECONDS = 1
 """Enough to write what one has: it takes a hundredth of it."""
+PATIENCE_SECONDS = 20
+"""The same, where the guard is out and it is waited for what then is written."""
 FENCE_ALONE = "short job lease", "no heartbeat"
 PATIENT = "patient with providers", "patient gate"
 ONE = made_up(1)[0]
@@ -149,11 +151,17 @@ class Sleep:
     async def __aexit__(self, *error: Any) -> None:
         await self._stack.__aexit__(*error)
 
-    async def wake(self) -> None:
+    async def wake(self, seconds: float = WRITE_SECONDS) -> None:
         """It gets older prices than there are, and has the time to write what it makes of them."""
+        before = await self.found()
         self.inquiry.answer(days_left_out=30)
         self.sleeper.send(signal.SIGCONT)
-        await asyncio.sleep(WRITE_SECONDS)
+
+        async def writes() -> bool:
+            return await self.found() != before
+
+        with suppress(TimeoutError):
+            await until(writes, seconds)
 
     async def found(self) -> Onboarded:
         (found,) = await onboarded(self._database_url, ONE)
@@ -166,7 +174,7 @@ async def woken_under_another(database_url: str, market: Path, *mutants: str) ->
         await sleep.processes.start_one(*PATIENT, works=True)
         other = await sleep.clerk.kept()
         before = await sleep.found()
-        await sleep.wake()
+        await sleep.wake(PATIENCE_SECONDS if mutants else WRITE_SECONDS)
         assert await sleep.found() == before, "written without the lease"
         other.answer()
         await ended(database_url, ONE)
@@ -191,7 +199,7 @@ async def woken_alone(database_url: str, market: Path, *mutants: str) -> None:
     """Before anybody has taken its job up; it does not take it up again either."""
     async with Sleep(database_url, market, "dead workers' jobs stay", *mutants) as sleep:
         before = await sleep.found()
-        await sleep.wake()
+        await sleep.wake(PATIENCE_SECONDS if mutants else WRITE_SECONDS)
         assert await sleep.found() == before, "written without the lease"
         await sleep.processes.start_one(works=True)
         (await sleep.clerk.kept()).answer()
@@ -240,7 +248,12 @@ async def called_off(database_url: str, market: Path, how: str, *mutants: str) -
             assert (await asked.remove(ONE, 1))["__typename"] == "SymbolRemoved"
         (before,) = await onboarded(database_url, ONE)
         inquiry.answer()
-        await asyncio.sleep(WRITE_SECONDS)
+
+        async def writes() -> bool:
+            return await onboarded(database_url, ONE) != [before]
+
+        with suppress(TimeoutError):
+            await until(writes, PATIENCE_SECONDS if mutants else WRITE_SECONDS)
         (after,) = await onboarded(database_url, ONE)
     assert after == before, "written after it was called off"
     assert (after.job.status, after.job.phase) == (JobStatus.CANCELLED, OnboardingPhase.FETCHING_PRICES)
