@@ -14,6 +14,8 @@ Refusal
 ├── JobNotCancellable      it has ended
 ├── InvalidPortfolio       the file has mistakes
 ├── PortfolioNotFound      there is none, or it was removed
+├── SessionNotRunning      a command to a session that nobody runs
+├── InvalidSession         such a session cannot be run, or not now
 ├── CursorExpired          the event log cannot be resumed from here
 ├── SlowSubscriber         a reader fell too far behind to be served
 ├── InvalidArgument        a query asks for what cannot be
@@ -194,6 +196,26 @@ class PortfolioNotFound(Refusal):
 
     def __str__(self) -> str:
         return f"There is no portfolio {self.portfolio!r}."
+
+
+@dataclass(eq=False)
+class SessionNotRunning(Refusal):
+    code = "SESSION_NOT_RUNNING"
+
+    def __str__(self) -> str:
+        return "No session is running: start one first."
+
+
+@dataclass(eq=False)
+class InvalidSession(Refusal):
+    """`field` is the argument that is wrong, None when it is the moment."""
+
+    sentence: str
+    field: str | None = None
+    code = "INVALID_SESSION"
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 class Trouble(Enum):

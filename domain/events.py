@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import Enum
 
 from domain.onboarding import OnboardingJob
+from domain.session import TradingSession
 from domain.symbols import Symbol
 
 
@@ -41,7 +42,16 @@ class OnboardingAdvanced:
     occurred_at: datetime
 
 
-Event = SymbolChanged | OnboardingAdvanced
+@dataclass(frozen=True, slots=True)
+class SessionMoved:
+    """A new epoch of the session, as it was then, and why it began."""
+
+    session: TradingSession
+    cause: str
+    occurred_at: datetime
+
+
+Event = SymbolChanged | OnboardingAdvanced | SessionMoved
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +79,12 @@ class LoggedStep:
     event: OnboardingAdvanced
 
 
-Logged = LoggedChange | LoggedStep
+@dataclass(frozen=True, slots=True)
+class LoggedMove:
+    """A new epoch of the session, and where it stands in the log."""
+
+    position: Position
+    event: SessionMoved
+
+
+Logged = LoggedChange | LoggedStep | LoggedMove

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from domain.bars import Bar, CorporateAction, History, Interval
@@ -15,6 +15,7 @@ from domain.levels import PriceLevel
 from domain.onboarding import JobStatus, OnboardingJob, OnboardingPhase
 from domain.portfolio import Holding, Portfolio
 from domain.quotes import Quote
+from domain.session import TradingSession
 from domain.staleness import AttemptOutcome
 from domain.symbols import Profile, Symbol, SymbolStatus
 from domain.tickers import AssetClass
@@ -168,12 +169,66 @@ class BarStore(Protocol):
         """A page for each ticker, prices as given, in a number of statements that does not depend on how many."""
         ...
 
+    async def closed_between(self, tickers: Sequence[str], interval: Interval, after: datetime, until: datetime) -> list[Bar]:
+        """Those that closed in (after, until], by close and ticker."""
+        ...
+
     async def actions(self, tickers: Sequence[str]) -> Mapping[str, list[CorporateAction]]: ...
 
     async def upsert_actions(self, actions: Sequence[CorporateAction]) -> None: ...
 
     async def split_since_refreshed(self, today: date) -> list[str]:
         """The tickers with a split that took effect after the day of their last refresh, by `today`."""
+        ...
+
+
+class SessionBarStore(Protocol):
+    """The longer bars that the session has made of its minutes."""
+
+    async def upsert(self, bars: Sequence[Bar]) -> None: ...
+
+    async def pages(self, tickers: Sequence[str], query: BarQuery) -> Mapping[str, BarPage]:
+        """As BarStore's."""
+        ...
+
+    async def closed_between(self, tickers: Sequence[str], interval: Interval, after: datetime, until: datetime) -> list[Bar]:
+        """As BarStore's."""
+        ...
+
+    async def clear(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """The session, and when its leader was heard last: `heard_at` is real time, and so long ago. `is_free` when its lease has
+    lapsed."""
+
+    session: TradingSession
+    token: int
+    heard_at: datetime
+    silent_for: timedelta
+    is_free: bool
+
+
+class SessionStore(Protocol):
+    """The one session; all is None before its first start. Its leader's lease runs on the database's own time."""
+
+    async def read(self) -> StoredSession | None: ...
+
+    async def lock(self, known: TradingSession | None = None) -> StoredSession | None:
+        """As read, and nobody else can write it until the transaction ends. `known` is taken for it if it has the version."""
+        ...
+
+    async def save(self, session: TradingSession) -> None:
+        """Of a session that is locked."""
+        ...
+
+    async def lead(self, token: int) -> None:
+        """With the session locked: its leader is there, under this token."""
+        ...
+
+    async def resign(self, token: int) -> None:
+        """Ends the lease at once, so that another process goes on."""
         ...
 
 
@@ -369,14 +424,18 @@ class EventLog(Protocol):
 
 
 class UnitOfWork(Protocol):
-    """One transaction. Locks are taken in this order, so that no two transactions wait for each other: queue, job, refresh
-    lease, symbols by ticker, their bars and levels, prices of portfolios (kept out by one import, or taken in by many),
+    """One transaction. Locks are taken in this order, so that no two transactions wait for each other: session, queue, job,
+    refresh lease, symbols by ticker, their bars and levels, prices of portfolios (kept out by one import, or taken in by many),
     portfolios by id, event log. A gate is locked by a transaction that locks nothing else."""
 
     @property
     def symbols(self) -> SymbolStore: ...
     @property
     def bars(self) -> BarStore: ...
+    @property
+    def session(self) -> SessionStore: ...
+    @property
+    def session_bars(self) -> SessionBarStore: ...
     @property
     def leases(self) -> RefreshLeases: ...
     @property
@@ -399,6 +458,10 @@ class Database(Protocol):
 
     def read(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """Raises StoreUnavailable, also from within the block."""
+        ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """As read, and all that is read is of one moment."""
         ...
 
     def write(self) -> AbstractAsyncContextManager[UnitOfWork]:

@@ -1,4 +1,4 @@
-"""Bars and corporate actions, as their providers gave them."""
+"""Bars, as their providers gave them or as the session made them, and corporate actions."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, and_, func, literal, select
+from sqlalchemy import ColumnElement, Row, Table, and_, delete, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,9 +24,66 @@ _FIRST = datetime(1, 1, 2, tzinfo=UTC)
 _LAST = datetime(9999, 12, 30, tzinfo=UTC)
 
 
-class SqlBarStore:
-    def __init__(self, connection: AsyncConnection) -> None:
+class SqlBars:
+    """The bars of one table."""
+
+    def __init__(self, connection: AsyncConnection, table: Table) -> None:
         self._connection = connection
+        self._table = table
+
+    async def upsert(self, given: Sequence[Bar]) -> None:
+        await upsert(self._connection, self._table, [dict(zip(_BAR, _values_of_bar(bar), strict=True)) for bar in given])
+
+    async def pages(self, tickers: Sequence[str], query: BarQuery) -> Mapping[str, BarPage]:
+        own, edge = self._table, self._edge(tickers, query)
+        within = own.c.open_time >= edge.c.bound if query.newest else own.c.open_time <= edge.c.bound
+        rows = await self._connection.execute(
+            select(own)
+            .join_from(edge, own, and_(own.c.ticker == edge.c.ticker, _range(own, query), within))
+            .order_by(own.c.ticker, own.c.open_time)
+        )
+        found: defaultdict[str, list[Bar]] = defaultdict(list)
+        for row in rows:
+            found[row.ticker].append(_bar(row))
+        return {ticker: _page(found[ticker], query) for ticker in tickers}
+
+    def _edge(self, tickers: Sequence[str], query: BarQuery) -> Any:
+        """For each ticker the open time of the last bar that its page (and one more) reaches, found on the index."""
+        each = self._table.alias()
+        order = each.c.open_time.desc() if query.newest else each.c.open_time
+        bound = (
+            select(each.c.open_time)
+            .where(each.c.ticker == symbols.c.ticker, _range(each, query))
+            .order_by(order)
+            .offset(query.limit)
+            .limit(1)
+            .correlate(symbols)
+            .scalar_subquery()
+        )
+        unbounded = literal(_FIRST if query.newest else _LAST, UtcDateTime())
+        return (
+            select(symbols.c.ticker, func.coalesce(bound, unbounded, type_=UtcDateTime()).label("bound"))
+            .where(symbols.c.ticker.in_(tickers))
+            .cte("edge")
+        )
+
+    async def closed_between(self, tickers: Sequence[str], interval: Interval, after: datetime, until: datetime) -> list[Bar]:
+        own = self._table.c
+        within = and_(own.interval == interval, own.close_time > after, own.close_time <= until)
+        rows = await self._connection.execute(
+            select(self._table).where(own.ticker.in_(tickers), within).order_by(own.close_time, own.ticker)
+        )
+        return [_bar(row) for row in rows]
+
+    async def clear(self) -> None:
+        await self._connection.execute(delete(self._table))
+
+
+class SqlBarStore(SqlBars):
+    """Bars as their providers gave them, and corporate actions."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection, bars)
 
     async def daily_since(self, ticker: str, start: date) -> list[Bar]:
         later = bars.c.close_time > _midnight(start)
@@ -60,54 +117,8 @@ class SqlBarStore:
         rows = await self._connection.execute(select(bars).join_from(symbols, bars, same).where(symbols.c.ticker.in_(tickers)))
         return {row.ticker: _bar(row) for row in rows}
 
-    async def upsert(self, given: Sequence[Bar]) -> None:
-        await self._upsert(bars, [dict(zip(_BAR, _values_of_bar(bar), strict=True)) for bar in given])
-
     async def upsert_actions(self, given: Sequence[CorporateAction]) -> None:
-        await self._upsert(corporate_actions, [asdict(action) for action in given])
-
-    async def _upsert(self, table: Table, rows: list[dict[str, Any]]) -> None:
-        if not rows:
-            return
-        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(table)
-        changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
-        await self._connection.execute(
-            statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), rows
-        )
-
-    async def pages(self, tickers: Sequence[str], query: BarQuery) -> Mapping[str, BarPage]:
-        edge = self._edge(tickers, query)
-        within = bars.c.open_time >= edge.c.bound if query.newest else bars.c.open_time <= edge.c.bound
-        rows = await self._connection.execute(
-            select(bars)
-            .join_from(edge, bars, and_(bars.c.ticker == edge.c.ticker, _range(bars, query), within))
-            .order_by(bars.c.ticker, bars.c.open_time)
-        )
-        found: defaultdict[str, list[Bar]] = defaultdict(list)
-        for row in rows:
-            found[row.ticker].append(_bar(row))
-        return {ticker: _page(found[ticker], query) for ticker in tickers}
-
-    def _edge(self, tickers: Sequence[str], query: BarQuery) -> Any:
-        """For each ticker the open time of the last bar that its page (and one more) reaches, found on the index."""
-        each = bars.alias()
-        order = each.c.open_time.desc() if query.newest else each.c.open_time
-        bound = (
-            select(each.c.open_time)
-            .where(each.c.ticker == symbols.c.ticker, _range(each, query))
-            .order_by(order)
-            .offset(query.limit)
-            .limit(1)
-            .correlate(symbols)
-            .scalar_subquery()
-        )
-        unbounded = literal(_FIRST if query.newest else _LAST, UtcDateTime())
-        return (
-            select(symbols.c.ticker, func.coalesce(bound, unbounded, type_=UtcDateTime()).label("bound"))
-            .where(symbols.c.ticker.in_(tickers))
-            .cte("edge")
-        )
+        await upsert(self._connection, corporate_actions, [asdict(action) for action in given])
 
     async def actions(self, tickers: Sequence[str]) -> Mapping[str, list[CorporateAction]]:
         rows = await self._connection.execute(
@@ -131,6 +142,15 @@ class SqlBarStore:
             .distinct()
         )
         return list(rows)
+
+
+async def upsert(connection: AsyncConnection, table: Table, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+    await connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), rows)
 
 
 def _midnight(day: date) -> datetime:

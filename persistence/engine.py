@@ -50,6 +50,8 @@ _WRITES: dict[str, dict[str, Any]] = {
     "postgresql": {"isolation_level": "READ COMMITTED"},
 }
 
+_SNAPSHOTS: dict[str, dict[str, Any]] = {"sqlite": {}, "postgresql": {"isolation_level": "REPEATABLE READ"}}
+
 
 class Engine:
     """An open database, pooled. `write` is one transaction; so is `read` on SQLite, where its statements see one state. All
@@ -70,14 +72,19 @@ class Engine:
         """What SQLAlchemy's event hooks attach to."""
         return self._engine.sync_engine
 
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return self._reading({})
+
+    def snapshot(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A read whose statements see one state on PostgreSQL too."""
+        return self._reading(_SNAPSHOTS[self.kind])
+
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        async with (
-            self._answering.asked(StoreUnavailable(), self._seconds),
-            self._engine.connect() as connection,
-            connection.begin(),
-        ):
-            yield connection
+    async def _reading(self, options: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
+        async with self._answering.asked(StoreUnavailable(), self._seconds), self._engine.connect() as connection:
+            await connection.execution_options(**options)
+            async with connection.begin():
+                yield connection
 
     def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Raises ChangeInDoubt when PostgreSQL's answer to the commit is lost."""

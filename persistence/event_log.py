@@ -1,10 +1,7 @@
 """The event log: appended in the transaction, numbered in commit order, read behind a cursor."""
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -15,14 +12,17 @@ from domain.events import (
     Event,
     Logged,
     LoggedChange,
+    LoggedMove,
     LoggedStep,
     OnboardingAdvanced,
     Position,
+    SessionMoved,
     SymbolChanged,
     SymbolChangeKind,
 )
-from domain.onboarding import JobStatus, OnboardingJob, OnboardingPhase
-from domain.symbols import SymbolStatus
+from domain.onboarding import OnboardingJob
+from domain.session import TradingSession
+from persistence.records import read, written
 from persistence.symbol_store import symbol_of
 from persistence.tables import event_log, events, symbols
 from persistence.types import real_time
@@ -88,7 +88,7 @@ class SqlEventLog:
         if position.number > log.last_number:
             raise CursorExpired("lies beyond the end of the event log")
         rows = await self._connection.execute(
-            select(events.c.number, events.c.kind, events.c.occurred_at, events.c.detail, events.c.job, *symbols.c)
+            select(events.c.number, events.c.kind, events.c.occurred_at, events.c.detail, events.c.body, *symbols.c)
             .join_from(events, symbols, events.c.ticker == symbols.c.ticker, isouter=True)
             .where(events.c.number > position.number)
             .order_by(events.c.number)
@@ -111,56 +111,32 @@ class SqlEventLog:
         return pruned.rowcount
 
 
-_STEP = "onboarding_advanced"
-"""The kind of an event that is a step of an onboarding; the others are a SymbolChangeKind's values."""
+_STEP, _MOVE = "onboarding_advanced", "session_moved"
+"""The kinds of events that have a body, what moved as it was then; the others are a SymbolChangeKind's values."""
+_TOLD = ("kind", "ticker", "detail", "body")
 
 
 def _row(event: Event) -> dict[str, Any]:
-    if isinstance(event, OnboardingAdvanced):
-        job = json.dumps({name: getattr(event.job, name) for name in _FIELDS}, default=_plain)
-        return {"kind": _STEP, "ticker": event.job.ticker, "occurred_at": event.occurred_at, "detail": None, "job": job}
-    return {
-        "kind": event.kind.value,
-        "ticker": event.ticker,
-        "occurred_at": event.occurred_at,
-        "detail": event.detail,
-        "job": None,
-    }
+    told: tuple[str, str, str | None, str | None]
+    match event:
+        case OnboardingAdvanced(job=job):
+            told = _STEP, job.ticker, None, written(job)
+        case SessionMoved(session=session, cause=cause):
+            told = _MOVE, "", cause, written(session)
+        case SymbolChanged(kind=kind, ticker=ticker, detail=detail):
+            told = kind.value, ticker, detail, None
+    return {"occurred_at": event.occurred_at, **dict(zip(_TOLD, told, strict=True))}
 
 
 def _logged(log_id: str, row: Row[Any]) -> Logged:
     position = Position(log_id, row.number)
     if row.kind == _STEP:
-        return LoggedStep(position, OnboardingAdvanced(_job(json.loads(row.job)), row.occurred_at))
+        return LoggedStep(position, OnboardingAdvanced(read(OnboardingJob, row.body), row.occurred_at))
+    if row.kind == _MOVE:
+        return LoggedMove(position, SessionMoved(read(TradingSession, row.body), row.detail, row.occurred_at))
     symbol = symbol_of(row)
     return LoggedChange(
         position=position,
         event=SymbolChanged(SymbolChangeKind(row.kind), symbol.ticker, row.occurred_at, row.detail),
         symbol=symbol,
-    )
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, Enum):
-        return str(value.value)
-    assert isinstance(value, datetime)
-    return value.isoformat()
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "status": JobStatus,
-    "phase": OnboardingPhase,
-    "previous_status": SymbolStatus,
-} | dict.fromkeys(("queued_at", "prices_at", "started_at", "finished_at"), datetime.fromisoformat)
-_FIELDS = [field.name for field in fields(OnboardingJob)]
-
-
-def _job(values: dict[str, Any]) -> OnboardingJob:
-    """A job as it was written, perhaps by a Freshtape with other fields."""
-    return OnboardingJob(
-        **{
-            name: _READERS[name](value) if name in _READERS and value is not None else value
-            for name, value in values.items()
-            if name in _FIELDS
-        }
     )

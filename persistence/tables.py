@@ -158,8 +158,8 @@ class EventLogRow(SQLModel, table=True):
 
 
 class EventRow(SQLModel, table=True):
-    """A change of a symbol, or, where there is a `job` (JSON, as it was then), a step of an onboarding: its ticker may be of no
-    symbol. `occurred_at` is market time, `recorded_at` real time."""
+    """A change of a symbol, or, where there is a `body` (JSON, what moved as it was then), a step of an onboarding or of the
+    session: its ticker may be of no symbol. `occurred_at` is market time, `recorded_at` real time."""
 
     __tablename__ = "events"
     __table_args__ = (Index(None, "recorded_at"),)
@@ -172,7 +172,7 @@ class EventRow(SQLModel, table=True):
     occurred_at: datetime = _instant()
     recorded_at: datetime = _instant()
     detail: str | None
-    job: str | None
+    body: str | None
 
 
 class ExposureRow(SQLModel, table=True):
@@ -312,6 +312,44 @@ class SnapshotRow(SQLModel, table=True):
     is_complete: bool
 
 
+class SessionRow(SQLModel, table=True):
+    """The one session, as JSON, None before the first start. Whoever changes it holds this row.
+
+    `token` rises with every process that leads it: a lower one may write nothing more. `heard_at` and `lease_expires_at` are
+    real time, to be compared with the database's own."""
+
+    __tablename__ = "trading_session"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: int = Field(sa_column=Column("id", Integer(), primary_key=True, autoincrement=False))
+    version: int
+    token: int
+    heard_at: datetime = _instant()
+    lease_expires_at: datetime = _instant()
+    body: str | None
+
+
+class SessionBarRow(SQLModel, table=True):
+    """The longer bars that the session has made of its minutes; these are among the bars of their symbols."""
+
+    __tablename__ = "session_bars"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    ticker: str = _ticker(key=True)
+    interval: Interval = Field(sa_column=Column("interval", Named(Interval), primary_key=True))
+    open_time: datetime = _instant(key=True)
+    close_time: datetime = _instant()
+    open: Decimal = _exact()
+    high: Decimal = _exact()
+    low: Decimal = _exact()
+    close: Decimal = _exact()
+    volume: Decimal = _exact()
+    adjusted_to: date
+    source: str
+    is_final: bool
+    is_validated: bool
+
+
 class ClockRow(SQLModel, table=True):
     """Market time stood at `market_at` when real time was `real_at`; no row: market time is real time."""
 
@@ -343,4 +381,6 @@ onboarding_timings = _table(TimingRow)
 portfolios = _table(PortfolioRow)
 positions = _table(PositionRow)
 portfolio_snapshots = _table(SnapshotRow)
+trading_session = _table(SessionRow)
+session_bars = _table(SessionBarRow)
 market_clock = _table(ClockRow)

@@ -9,7 +9,7 @@ from time import monotonic
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import ChangeInDoubt, StoreUnavailable
-from persistence.bar_store import SqlBarStore
+from persistence.bar_store import SqlBars, SqlBarStore
 from persistence.engine import UNCHANGED, Engine
 from persistence.event_log import Appended, SqlEventLog
 from persistence.exposure_store import SqlExposureStore
@@ -17,7 +17,9 @@ from persistence.job_store import SqlJobStore
 from persistence.portfolio_store import SqlPortfolioStore
 from persistence.provider_gates import SqlProviderGates
 from persistence.refresh_leases import SqlRefreshLeases
+from persistence.session_store import SqlSessionStore
 from persistence.symbol_store import SqlSymbolStore
+from persistence.tables import session_bars
 
 ANSWER_SECONDS = 4.3
 """How long a write may take together with finding out what became of it."""
@@ -28,6 +30,8 @@ class SqlUnitOfWork:
     def __init__(self, connection: AsyncConnection, clock_generation: int) -> None:
         self.symbols = SqlSymbolStore(connection)
         self.bars = SqlBarStore(connection)
+        self.session = SqlSessionStore(connection)
+        self.session_bars = SqlBars(connection, session_bars)
         self.leases = SqlRefreshLeases(connection)
         self.exposures = SqlExposureStore(connection)
         self.jobs = SqlJobStore(connection)
@@ -54,6 +58,11 @@ class SqlDatabase:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[SqlUnitOfWork]:
         async with self.engine.read() as connection:
+            yield SqlUnitOfWork(connection, self._clock_generation)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[SqlUnitOfWork]:
+        async with self.engine.snapshot() as connection:
             yield SqlUnitOfWork(connection, self._clock_generation)
 
     @asynccontextmanager
