@@ -89,10 +89,13 @@ class BarQuery:
 
 @dataclass(frozen=True, slots=True)
 class BarPage:
-    """`has_more` tells of bars beyond the limit: later ones, or earlier ones when the newest were asked for."""
+    """`has_more` tells of bars beyond the limit: later ones, or earlier ones when the newest were asked for. `is_withheld`: the
+    session's gate left some out of the range; `epoch` is the session's, None outside one."""
 
     bars: list[Bar]
     has_more: bool
+    is_withheld: bool = False
+    epoch: int | None = None
 
 
 class SymbolStore(Protocol):
@@ -225,6 +228,10 @@ class SessionStore(Protocol):
 
     async def lead(self, token: int) -> None:
         """With the session locked: its leader is there, under this token."""
+        ...
+
+    async def offer(self) -> None:
+        """With the session locked: it is new, and whoever comes first may lead it."""
         ...
 
     async def resign(self, token: int) -> None:

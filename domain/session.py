@@ -109,7 +109,8 @@ class SessionSymbol:
 
     `threshold_seconds` is its own, None for the session's. Its bars in the session begin at `since`, the open of its trading
     day, and end at `watermark`, the close of the newest that is processed. `is_behind` says that its lag keeps a gate shut: the
-    session's, or its own. Of one that is shown, `shown_after` is where that began: what closed by then is never sent."""
+    session's, or its own. Of one that is shown, `shown_after` is the session's time when that began: what closed by then is
+    never sent."""
 
     ticker: str
     added_at: datetime
@@ -133,11 +134,12 @@ class SessionSymbol:
 
 @dataclass(frozen=True, slots=True)
 class TradingSession:
-    """`clock` is its own time. `threshold_seconds` and `check_interval` are in force, the `given_` ones are what it was started
-    with, if it was. `leaders` counts the processes that have led it; `has_begun` says that the symbols it was started or taken
-    over with have been loaded."""
+    """`clock` is its own time, `number` the version it was started with. `threshold_seconds` and `check_interval` are in force,
+    the `given_` ones are what it was started with, if it was. `leaders` counts the processes that have led it; `has_begun` says
+    that the symbols it was started or taken over with have been loaded."""
 
     clock: datetime
+    number: int = 0
     mode: SessionMode = SessionMode.REPLAY
     run: Run = Run.STOPPED
     version: int = 0
@@ -176,6 +178,10 @@ class TradingSession:
         return self.run in (Run.RUNNING, Run.PAUSED)
 
     @property
+    def is_live(self) -> bool:
+        return self.is_going and self.mode is SessionMode.LIVE
+
+    @property
     def laggards(self) -> list[SessionSymbol]:
         return [symbol for symbol in self.symbols if symbol.is_behind and symbol.phase is not SessionSymbolPhase.QUARANTINED]
 
@@ -193,6 +199,14 @@ class TradingSession:
         """In seconds; None before its first bar."""
         return (self.clock - symbol.watermark).total_seconds() if symbol.watermark is not None else None
 
+    def withholds(self, ticker: str) -> datetime | None:
+        """Since when a symbol's stored bars are not to be shown outside the session: the open of its trading day, while a live
+        session that it takes part in is shut for it."""
+        symbol = self.get(ticker)
+        if symbol is None or not self.is_live or not symbol.is_withheld:
+            return None
+        return symbol.since or self.clock.replace(hour=0, minute=0, second=0, microsecond=0)
+
     def unheard(self, since: datetime) -> "TradingSession":
         """As whoever has not heard its leader must see it: shut."""
         if self.run is not Run.RUNNING:
@@ -208,6 +222,7 @@ class TradingSession:
         _expect(not self.is_going, None, "A session is running already: stop it first.")
         begun = TradingSession(
             clock=clock,
+            number=self.version + 1,
             mode=asked.mode,
             run=Run.RUNNING,
             version=self.version + 1,
@@ -342,7 +357,9 @@ def _settled(before: TradingSession, session: TradingSession, cause: str | None)
     """With the gate as the symbols have it; a new epoch where more or less is shown than before."""
     shut = _why_shut(session)
     known = {symbol.ticker: symbol for symbol in before.symbols}
-    symbols = tuple(_gated(symbol, known.get(symbol.ticker), is_open=shut is None) for symbol in session.symbols)
+    symbols = tuple(
+        _gated(symbol, known.get(symbol.ticker), session.clock if shut is None else None) for symbol in session.symbols
+    )
     judged = replace(session, is_open=shut is None, reason=shut, symbols=symbols)
     is_same = judged.is_open == before.is_open and all(
         (old := known.get(symbol.ticker)) is None or old.is_withheld == symbol.is_withheld for symbol in symbols
@@ -372,13 +389,14 @@ def _why_shut(session: TradingSession) -> str | None:
     return None
 
 
-def _gated(symbol: SessionSymbol, known: SessionSymbol | None, *, is_open: bool) -> SessionSymbol:
-    is_withheld = not is_open or _is_withheld_alone(symbol)
+def _gated(symbol: SessionSymbol, known: SessionSymbol | None, clock: datetime | None) -> SessionSymbol:
+    """At the session's time; None: it is shut."""
+    is_withheld = clock is None or _is_withheld_alone(symbol)
     is_shown = not is_withheld and symbol.phase in AT_THE_FRONTIER
     begins = is_shown and not (known is not None and known.is_shown)
     if is_withheld == symbol.is_withheld and not begins:
         return symbol
-    return replace(symbol, is_withheld=is_withheld, shown_after=symbol.watermark if begins else symbol.shown_after)
+    return replace(symbol, is_withheld=is_withheld, shown_after=clock if begins else symbol.shown_after)
 
 
 def _is_withheld_alone(symbol: SessionSymbol) -> bool:

@@ -33,6 +33,9 @@ class SqlSessionStore:
     async def lead(self, token: int) -> None:
         await self._update(token=token, heard_at=real_time(), lease_expires_at=real_time(LEASE_SECONDS))
 
+    async def offer(self) -> None:
+        await self._update(heard_at=real_time(), lease_expires_at=real_time())
+
     async def resign(self, token: int) -> None:
         resigned = update(trading_session).where(trading_session.c.token == token).values(lease_expires_at=real_time())
         await self._connection.execute(resigned)
