@@ -5,13 +5,15 @@ Every instant is aware UTC. A calendar answers only for the time it knows: what 
 
 import warnings
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from threading import Lock
 from typing import Any, Protocol
+
+import numpy as np
 
 from domain.tickers import AssetClass
 
@@ -28,11 +30,17 @@ class OutOfCalendar(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TradingDay:
-    """The day that an exchange calls `day`, traded over [open, close)."""
+    """The day that an exchange calls `day`, traded over [open, close) but for a break over [break_start, break_end).
+
+    What is traded on the evening before, for as long as `eve` before its open, belongs to it too.
+    """
 
     day: date
     open: datetime
     close: datetime
+    break_start: datetime | None = None
+    break_end: datetime | None = None
+    eve: timedelta = timedelta()
 
 
 class TradingCalendar(Protocol):
@@ -53,6 +61,10 @@ class TradingCalendar(Protocol):
         """The first close strictly later; None when `after` is outside the calendar."""
         ...
 
+    def next_to_close(self, after: datetime) -> TradingDay | None:
+        """The trading day of that close."""
+        ...
+
     def days_back(self, day: date, count: int) -> date:
         """The trading day `count` trading days before `day`; when nothing trades on that, before the newest one that
         is older. Raises OutOfCalendar."""
@@ -61,16 +73,17 @@ class TradingCalendar(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExchangeCalendar:
-    """The trading days of one exchange, oldest first: three sequences of one length."""
+    """The trading days of one exchange, oldest first: three sequences of one length, and the breaks of days that have one."""
 
     days: Sequence[date]
     opens: Sequence[datetime]
     closes: Sequence[datetime]
+    breaks: Mapping[date, tuple[datetime, datetime]] = field(default_factory=dict)
 
     def trading_day(self, day: date) -> TradingDay | None:
         self._expect(day)
         index = bisect_left(self.days, day)
-        return TradingDay(day, self.opens[index], self.closes[index]) if self.days[index] == day else None
+        return self._day(index) if self.days[index] == day else None
 
     def closed_between(self, after: datetime, until: datetime) -> int:
         last = self.closes[-1]
@@ -79,7 +92,11 @@ class ExchangeCalendar:
         return max(0, bisect_right(self.closes, until) - bisect_right(self.closes, after))
 
     def next_close(self, after: datetime) -> datetime | None:
-        return self.closes[bisect_right(self.closes, after)] if self.closes[0] <= after < self.closes[-1] else None
+        day = self.next_to_close(after)
+        return day.close if day else None
+
+    def next_to_close(self, after: datetime) -> TradingDay | None:
+        return self._day(bisect_right(self.closes, after)) if self.closes[0] <= after < self.closes[-1] else None
 
     def days_back(self, day: date, count: int) -> date:
         self._expect(day)
@@ -87,6 +104,10 @@ class ExchangeCalendar:
         if index < 0:
             raise OutOfCalendar(f"{count} trading days before {day} is before {self.days[0]}")
         return self.days[index]
+
+    def _day(self, index: int) -> TradingDay:
+        day = self.days[index]
+        return TradingDay(day, self.opens[index], self.closes[index], *self.breaks.get(day, (None, None)))
 
     def _expect(self, day: date) -> None:
         if not self.days[0] <= day <= self.days[-1]:
@@ -101,10 +122,12 @@ _DAY = timedelta(days=1)
 class WeeklyCalendar:
     """The first `length` days of every week from Monday on, each traded from 00:00 to 24:00 UTC.
 
-    Days and trading days are both counted from Monday 0001-01-01, so that a week is a division by seven.
+    Monday has an eve of that length. Days and trading days are both counted from Monday 0001-01-01, so that a week is a
+    division by seven.
     """
 
     length: int
+    eve: timedelta = timedelta()
 
     def trading_day(self, day: date) -> TradingDay | None:
         if day == date.max:
@@ -112,7 +135,7 @@ class WeeklyCalendar:
         if day.weekday() >= self.length:
             return None
         open_time = datetime.combine(day, time(), UTC)
-        return TradingDay(day, open_time, open_time + _DAY)
+        return TradingDay(day, open_time, open_time + _DAY, eve=timedelta() if day.weekday() else self.eve)
 
     def closed_between(self, after: datetime, until: datetime) -> int:
         return max(0, self._closed_by(until) - self._closed_by(after))
@@ -122,6 +145,10 @@ class WeeklyCalendar:
             return _MONDAY + (self._day_number(self._closed_by(after)) + 1) * _DAY
         except OverflowError:
             return None
+
+    def next_to_close(self, after: datetime) -> TradingDay | None:
+        close = self.next_close(after)
+        return self.trading_day((close - _DAY).date()) if close else None
 
     def days_back(self, day: date, count: int) -> date:
         trading_day = self._trading_days_before(day.toordinal()) - 1 - count
@@ -142,8 +169,8 @@ class WeeklyCalendar:
 
 
 CRYPTO = WeeklyCalendar(7)
-FOREX = WeeklyCalendar(5)
-"""Sunday evening's trading belongs to Monday: after Saturday 00:00 UTC the next close is Tuesday 00:00."""
+FOREX = WeeklyCalendar(5, eve=timedelta(hours=2))
+"""Sunday evening's trading, from 22:00 UTC on, belongs to Monday: after Saturday 00:00 UTC the next close is Tuesday 00:00."""
 
 
 def calendar_for(asset_class: AssetClass, exchange: str | None) -> TradingCalendar:
@@ -196,10 +223,14 @@ def _build(name: str) -> ExchangeCalendar:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"(Series\.values|DatetimeIndex\.weekday) ", DeprecationWarning)
         found = _from_library(name)
+    days = found.sessions.values.astype("datetime64[D]")
+    broken = ~np.isnat(found.break_starts_nanos.astype("datetime64[ns]"))
+    breaks = zip(_instants(found.break_starts_nanos[broken]), _instants(found.break_ends_nanos[broken]), strict=True)
     return ExchangeCalendar(
-        days=found.sessions.values.astype("datetime64[D]").tolist(),
+        days=days.tolist(),
         opens=_instants(found.opens_nanos),
         closes=_instants(found.closes_nanos),
+        breaks=dict(zip(days[broken].tolist(), breaks, strict=True)),
     )
 
 

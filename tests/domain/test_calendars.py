@@ -186,7 +186,7 @@ def test_forex_rests_from_saturday_to_monday_midnight() -> None:
     assert FOREX.trading_day(friday) == TradingDay(friday, at(2025, 6, 13), at(2025, 6, 14))
     assert FOREX.trading_day(date(2025, 6, 14)) is None
     assert FOREX.trading_day(date(2025, 6, 15)) is None
-    assert FOREX.trading_day(monday) == TradingDay(monday, at(2025, 6, 16), at(2025, 6, 17))
+    assert FOREX.trading_day(monday) == TradingDay(monday, at(2025, 6, 16), at(2025, 6, 17), eve=timedelta(hours=2))
     assert FOREX.closed_between(at(2025, 6, 14), at(2025, 6, 17) - US) == 0
     assert FOREX.closed_between(at(2025, 6, 14) - US, at(2025, 6, 17)) == 2
     assert FOREX.closed_between(at(2025, 6, 17), at(2025, 6, 13)) == 0
