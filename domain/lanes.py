@@ -1,0 +1,354 @@
+"""The bars of a session's symbols, each symbol in a lane, processed in one order: by close, then by ticker.
+
+The lanes at the frontier are merged; a symbol that catches up works through its bars beside them, so much at a time, and joins
+them when it has none left that is due. Times are epoch seconds of the session's clock.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import Enum
+from operator import itemgetter
+
+from domain.aggregation import Hours, Minute, Rollup, Window
+from domain.session import SessionSymbol, SessionSymbolPhase
+
+MINUTE = 60
+SWEEP_SECONDS = 30
+"""The longest between two looks for silence; half the threshold, where that is less."""
+GOOD_BARS = 2
+"""In a row, for a symbol to be no longer lagging."""
+
+_opens = itemgetter(0)
+
+_CATCHING_UP = SessionSymbolPhase.CATCHING_UP
+_LIVE = SessionSymbolPhase.LIVE
+_LAGGING = SessionSymbolPhase.LAGGING
+_IDLE = SessionSymbolPhase.IDLE
+_QUARANTINED = SessionSymbolPhase.QUARANTINED
+_FAILED = SessionSymbolPhase.FAILED
+
+
+class Arrival(Enum):
+    """What a minute that arrives is."""
+
+    NEXT = "next"
+    LATE = "late"
+    REVISED = "revised"
+    DUPLICATE = "duplicate"
+    OUTSIDE = "outside"
+
+
+@dataclass(slots=True)
+class Lane:
+    """A symbol's bars: `rows` in order, those before `at` processed. `new_from` is the first that is not stored yet.
+
+    `threshold` in seconds, `every` in bars. `front`: it has reached the frontier. `amended` are windows to be stored again."""
+
+    ticker: str
+    hours: Hours
+    rows: list[Minute]
+    threshold: int
+    every: int
+    entered: float
+    rollup: Rollup
+    at: int = 0
+    new_from: int = 0
+    newest: int | None = None
+    processed: int = 0
+    countdown: int = 0
+    good: int = 0
+    phase: SessionSymbolPhase = _CATCHING_UP
+    is_behind: bool = False
+    behind_since: float | None = None
+    front: bool = False
+    error: str | None = None
+    late: list[Minute] = field(default_factory=list)
+    amended: list[Window] = field(default_factory=list)
+
+    @property
+    def next_close(self) -> int | None:
+        return self.rows[self.at][0] + MINUTE if self.at < len(self.rows) else None
+
+    def due(self, clock: float) -> int:
+        """How many rows wait that have closed by then."""
+        return bisect_right(self.rows, clock - MINUTE, self.at, key=_opens) - self.at
+
+    def silent_since(self) -> float:
+        """The newest close, or when it entered if it has had no bar."""
+        return self.newest if self.newest is not None else self.entered
+
+    def processed_anew(self) -> list[Minute]:
+        """Since it was settled last."""
+        return self.rows[self.new_from : self.at]
+
+    def settle(self) -> None:
+        """All that is new has been stored."""
+        self.new_from = self.at
+        self.late, self.amended = [], []
+
+    def told(self, symbol: SessionSymbol, clock: float) -> SessionSymbol:
+        """The symbol as it stands."""
+        return replace(
+            symbol,
+            phase=self.phase,
+            watermark=datetime.fromtimestamp(self.newest, UTC) if self.newest is not None else None,
+            is_behind=self.is_behind,
+            bars_processed=self.processed,
+            bars_queued=self.due(clock),
+            error=self.error,
+        )
+
+
+class Lanes:
+    """All lanes of a session. `quarantine_after` is in seconds, None for never. In a replay the feed is always alive; of a live
+    session `heard` is when it was heard last."""
+
+    def __init__(self, clock: float, *, is_live: bool, quarantine_after: int | None = None) -> None:
+        self.clock = clock
+        self.is_live = is_live
+        self.quarantine_after = quarantine_after
+        self.heard: float = clock if is_live else math.inf
+        self.windows: list[tuple[str, Window]] = []
+        self._lanes: dict[str, Lane] = {}
+        self._swept = clock
+
+    # ── who takes part
+
+    def enter(
+        self, ticker: str, hours: Hours, rows: Iterable[Minute], threshold: int, every: int, watermark: int | None = None
+    ) -> Lane:
+        """With what is held of it, in order; up to the watermark that was processed before, by another perhaps."""
+        held = [row for row in rows if hours.is_open(row.opens)]
+        lane = Lane(ticker, hours, held, threshold, every, self.clock, Rollup(hours))
+        if watermark is not None:
+            lane.at = lane.new_from = bisect_right(held, watermark - MINUTE, key=_opens)
+            lane.processed, lane.newest = lane.at, watermark
+            for row in held[: lane.at]:
+                lane.rollup.add(row)
+        self._lanes[ticker] = lane
+        self._lanes = dict(sorted(self._lanes.items()))
+        if not lane.due(self.clock):
+            self._join(lane)
+        return lane
+
+    def leave(self, ticker: str) -> None:
+        """Nothing of it is left to be stored either."""
+        self._lanes.pop(ticker, None)
+        self.windows = [(whose, window) for whose, window in self.windows if whose != ticker]
+
+    def get(self, ticker: str) -> Lane | None:
+        return self._lanes.get(ticker)
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._lanes.values())
+
+    # ── what arrives, in a live session
+
+    def arrive(self, lane: Lane, minute: Minute) -> Arrival:
+        """Takes a minute in, wherever it belongs. One that was passed already mends the windows that it belongs to."""
+        if not lane.hours.is_open(minute.opens):
+            return Arrival.OUTSIDE
+        rows, opens = lane.rows, minute.opens
+        if not rows or opens > rows[-1].opens:
+            rows.append(minute)
+            return Arrival.NEXT
+        at = bisect_left(rows, opens, key=_opens)
+        is_known = rows[at].opens == opens
+        if is_known and rows[at] == minute:
+            return Arrival.DUPLICATE
+        if is_known:
+            rows[at] = minute
+        else:
+            rows.insert(at, minute)
+        if at >= lane.at:
+            return Arrival.REVISED if is_known else Arrival.NEXT
+        lane.at += not is_known
+        lane.new_from += not is_known
+        lane.processed += not is_known
+        lane.late.append(minute)
+        lane.amended += lane.rollup.amend(self._day_of(lane, opens), opens)
+        return Arrival.REVISED if is_known else Arrival.LATE
+
+    def _day_of(self, lane: Lane, opens: int) -> Sequence[Minute]:
+        """The processed minutes of a trading day."""
+        day = lane.hours.day(opens)
+        assert day is not None, "only what is within trading hours is held"
+        first = bisect_left(lane.rows, day[0], key=_opens)
+        return lane.rows[first : min(bisect_left(lane.rows, day[1], key=_opens), lane.at)]
+
+    # ── processing
+
+    def advance(self, until: float, limit: int) -> bool:
+        """The frontier, up to a time, about so many bars at most. True, and at once, when what the gate is made of has changed:
+        by the last bar then. The clock stands at `until`, or at the last bar's close if there are more."""
+        slots = self._slots(until, limit)
+        for close in sorted(slots):
+            if close > self.clock:
+                self.clock = close
+            for lane in slots[close]:
+                if self._take(lane):
+                    return True
+            self._pass_time()
+        ahead = self.next_close()
+        if until > self.clock and (ahead is None or ahead > until):
+            self.clock = until
+        self._pass_time()
+        return False
+
+    def _slots(self, until: float, limit: int) -> dict[int, list[Lane]]:
+        """The lanes by the closes of what is due in them, each list in the order of the tickers."""
+        front = [lane for lane in self._lanes.values() if lane.front and lane.at < len(lane.rows)]
+        slots: defaultdict[int, list[Lane]] = defaultdict(list)
+        each = max(1, limit // max(1, len(front)))
+        # No lane may run ahead of the others: all end where the first of them that has more would.
+        cut = until
+        for lane in front:
+            if lane.at + each < len(lane.rows):
+                cut = min(cut, lane.rows[lane.at + each - 1][0] + MINUTE)
+        for lane in front:
+            for row in lane.rows[lane.at : lane.at + lane.due(cut)]:
+                slots[row[0] + MINUTE].append(lane)
+        return slots
+
+    def catch_up(self, limit: int) -> bool:
+        """Beside the frontier, so many bars at most. As advance, without moving the clock."""
+        for lane in [lane for lane in self._lanes.values() if not lane.front and lane.phase is not _FAILED]:
+            while limit > 0 and (close := lane.next_close) is not None and close <= self.clock:
+                limit -= 1
+                if self._take(lane):
+                    return True
+            if not lane.due(self.clock):
+                self._join(lane)
+                return True
+        return False
+
+    @property
+    def is_catching_up(self) -> bool:
+        return any(not lane.front and lane.phase is not _FAILED for lane in self._lanes.values())
+
+    def next_close(self) -> int | None:
+        """When the next bar of the frontier closes, of those that are held."""
+        ahead = [close for lane in self._lanes.values() if lane.front and (close := lane.next_close) is not None]
+        return min(ahead, default=None)
+
+    def _take(self, lane: Lane) -> bool:
+        """Processes a lane's next bar. One that cannot be processed fails its symbol, and no other."""
+        row = lane.rows[lane.at]
+        lane.at += 1
+        lane.processed += 1
+        lane.newest = row[0] + MINUTE
+        try:
+            completed = lane.rollup.add(row)
+        except Exception as error:
+            self._fail(lane, error)
+            return True
+        if completed:
+            ticker = lane.ticker
+            self.windows += [(ticker, window) for window in completed]
+        if lane.countdown:
+            lane.countdown -= 1
+            return False
+        return self._check(lane)
+
+    def _fail(self, lane: Lane, error: Exception) -> None:
+        lane.phase, lane.front, lane.is_behind = _FAILED, False, False
+        lane.error = f"A bar that closed at {lane.newest} could not be processed: {type(error).__name__}."
+
+    def _pass_time(self) -> None:
+        """Windows that the clock closes. Live bars come late: there a window waits for its last as long as they may be."""
+        clock, is_live = int(self.clock), self.is_live
+        for lane in self._lanes.values():
+            due = lane.rollup.due
+            if due is not None and due <= clock and lane.front:
+                now = clock - lane.threshold if is_live else clock
+                self.windows += [(lane.ticker, window) for window in lane.rollup.pass_time(now)]
+
+    # ── the gate's matter: how far each is behind
+
+    def _check(self, lane: Lane) -> bool:
+        """At a bar. True when its phase, or whether it is behind, is another than before."""
+        assert lane.newest is not None
+        lag = self.clock - lane.newest
+        if lane.phase is _LIVE:
+            lane.countdown = lane.every - 1
+            return lag > lane.threshold and self._lag(lane)
+        if lane.phase is _CATCHING_UP:
+            return self._be_behind(lane, lag > lane.threshold)
+        if lane.phase is _IDLE:
+            if lag > lane.threshold:
+                return self._lag(lane)
+            lane.phase = _LIVE
+            return False
+        is_good = lag <= lane.threshold / 2 and lane.front and not lane.due(self.clock)
+        lane.good = lane.good + 1 if is_good else 0
+        return lane.good >= GOOD_BARS and self._be_live(lane)
+
+    def _lag(self, lane: Lane) -> bool:
+        lane.phase, lane.good, lane.countdown = _LAGGING, 0, 0
+        self._be_behind(lane, True)
+        return True
+
+    def _be_live(self, lane: Lane) -> bool:
+        lane.phase, lane.good, lane.countdown = _LIVE, 0, 0
+        self._be_behind(lane, False)
+        return True
+
+    def _be_behind(self, lane: Lane, is_behind: bool) -> bool:
+        if lane.is_behind == is_behind:
+            return False
+        lane.is_behind = is_behind
+        lane.behind_since = self.clock if is_behind else None
+        return True
+
+    def _join(self, lane: Lane) -> None:
+        """The frontier: nothing of what is due is left in its lane."""
+        lane.front = True
+        if lane.phase is _QUARANTINED:
+            return
+        if self.clock - lane.silent_since() <= lane.threshold or self._is_idle(lane):
+            self._be_live(lane)
+            self._look_at(lane)
+        else:
+            self._lag(lane)
+
+    def sweep(self) -> bool:
+        """Looks for silence, which no bar tells of, and for who has been behind for too long. True as advance."""
+        self._swept = self.clock
+        has_moved = False
+        for lane in self._lanes.values():
+            has_moved = (lane.phase is not _FAILED and self._look_at(lane)) or has_moved
+        return has_moved
+
+    def next_sweep(self) -> float:
+        shortest = min((lane.threshold for lane in self._lanes.values()), default=SWEEP_SECONDS)
+        return self._swept + min(shortest / 2, SWEEP_SECONDS)
+
+    def _look_at(self, lane: Lane) -> bool:
+        since, limit = lane.behind_since, self.quarantine_after
+        if since is not None and limit is not None and self.clock - since > limit and lane.phase is not _QUARANTINED:
+            lane.phase = _QUARANTINED
+            return True
+        if not lane.front or lane.due(self.clock):
+            return False
+        if lane.phase is _LAGGING and not self._is_due(lane, within=0):
+            lane.phase = _IDLE
+            return self._be_behind(lane, False)
+        if lane.phase is _LIVE and self.clock - lane.silent_since() - MINUTE > lane.threshold:
+            if self._is_idle(lane):
+                lane.phase, lane.countdown = _IDLE, 0
+                return False
+            return self._lag(lane)
+        return lane.phase is _IDLE and not self._is_idle(lane) and self._lag(lane)
+
+    def _is_idle(self, lane: Lane) -> bool:
+        """Its silence is no lag: nothing is due from it, or the feed is alive and has nothing."""
+        return not self._is_due(lane, within=lane.threshold) or self.clock - self.heard <= lane.threshold
+
+    def _is_due(self, lane: Lane, within: float) -> bool:
+        """Whether a minute should have come so many seconds ago, and has not."""
+        due = lane.hours.due_after(int(lane.silent_since()))
+        return due is not None and self.clock - due > within
