@@ -44,9 +44,10 @@ class Arrival(Enum):
 
 @dataclass(slots=True)
 class Lane:
-    """A symbol's bars: `rows` in order, those before `at` processed. `new_from` is the first that is not stored yet.
+    """A symbol's bars: `rows` in order, those before `at` processed, those before `new_from` stored with the session. The last
+    of those that it entered with opens at `held_until`; `late` are minutes that came, or were revised, behind what was stored.
 
-    `threshold` in seconds, `every` in bars. `front`: it has reached the frontier. `amended` are windows to be stored again."""
+    `threshold` is in seconds, `every` in bars. `front`: it has reached the frontier."""
 
     ticker: str
     hours: Hours
@@ -57,6 +58,7 @@ class Lane:
     rollup: Rollup
     at: int = 0
     new_from: int = 0
+    held_until: int = 0
     newest: int | None = None
     processed: int = 0
     countdown: int = 0
@@ -67,7 +69,6 @@ class Lane:
     front: bool = False
     error: str | None = None
     late: list[Minute] = field(default_factory=list)
-    amended: list[Window] = field(default_factory=list)
 
     @property
     def next_close(self) -> int | None:
@@ -88,13 +89,23 @@ class Lane:
     def settle(self) -> None:
         """All that is new has been stored."""
         self.new_from = self.at
-        self.late, self.amended = [], []
+        self.late = []
 
-    def told(self, symbol: SessionSymbol, clock: float) -> SessionSymbol:
-        """The symbol as it stands."""
+    def to_store(self) -> list[Minute]:
+        """The minutes that were not held when it entered, or are others now."""
+        return [*self.late, *(row for row in self.processed_anew() if row[0] > self.held_until)]
+
+    def rule(self, threshold: int, every: int) -> None:
+        """From now on."""
+        self.threshold, self.every = threshold, every
+        self.countdown = min(self.countdown, every)
+
+    def told(self, symbol: SessionSymbol, since: datetime, clock: float) -> SessionSymbol:
+        """The symbol as it stands, its bars beginning at an instant."""
         return replace(
             symbol,
             phase=self.phase,
+            since=since,
             watermark=datetime.fromtimestamp(self.newest, UTC) if self.newest is not None else None,
             is_behind=self.is_behind,
             bars_processed=self.processed,
@@ -124,6 +135,7 @@ class Lanes:
         """With what is held of it, in order; up to the watermark that was processed before, by another perhaps."""
         held = [row for row in rows if hours.is_open(row.opens)]
         lane = Lane(ticker, hours, held, threshold, every, self.clock, Rollup(hours))
+        lane.held_until = held[-1].opens if held else 0
         if watermark is not None:
             lane.at = lane.new_from = bisect_right(held, watermark - MINUTE, key=_opens)
             lane.processed, lane.newest = lane.at, watermark
@@ -139,6 +151,17 @@ class Lanes:
         """Nothing of it is left to be stored either."""
         self._lanes.pop(ticker, None)
         self.windows = [(whose, window) for whose, window in self.windows if whose != ticker]
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to be stored."""
+        return bool(self.windows) or any(lane.at != lane.new_from or lane.late for lane in self._lanes.values())
+
+    def settle(self) -> None:
+        """All that is new has been stored."""
+        self.windows = []
+        for lane in self._lanes.values():
+            lane.settle()
 
     def get(self, ticker: str) -> Lane | None:
         return self._lanes.get(ticker)
@@ -165,12 +188,14 @@ class Lanes:
         else:
             rows.insert(at, minute)
         if at >= lane.at:
+            lane.late += [minute] if opens <= lane.held_until else []
             return Arrival.REVISED if is_known else Arrival.NEXT
         lane.at += not is_known
         lane.new_from += not is_known
         lane.processed += not is_known
         lane.late.append(minute)
-        lane.amended += lane.rollup.amend(self._day_of(lane, opens), opens)
+        amended = lane.rollup.amend(self._day_of(lane, opens), opens)
+        self.windows += [(lane.ticker, window) for window in amended]
         return Arrival.REVISED if is_known else Arrival.LATE
 
     def _day_of(self, lane: Lane, opens: int) -> Sequence[Minute]:
