@@ -86,6 +86,11 @@ class BarQuery:
     after: datetime | None = None
     before: datetime | None = None
 
+    def reaches(self, instant: datetime) -> bool:
+        """Whether a bar that opens then or later can be among them."""
+        begins = max(bound for bound in (instant, self.start, self.after) if bound is not None)
+        return begins < min(bound for bound in (self.until, self.end, self.before) if bound is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class BarPage:

@@ -20,7 +20,9 @@ from domain.services.onboarding import Onboarding
 from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.refreshing import Refreshing
+from domain.services.sessions import Sessions
 from domain.services.symbols import Symbols
+from domain.services.telling import BarFeed
 from domain.staleness import StalenessReason
 from domain.symbols import Symbol
 
@@ -41,6 +43,8 @@ class Services:
     measuring: Measuring
     providers: Providers
     portfolios: Portfolios
+    sessions: Sessions
+    bar_feed: BarFeed
     feed: EventFeed
     clock: Clock
     about: About

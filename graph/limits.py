@@ -33,7 +33,7 @@ COSTLY = ("factorExposures", "stats")
 """Fields of which each answer takes work, however small it is."""
 UNSIZED = 500
 """How many a field answers that knows `first` and `last` and has a default for neither."""
-LONG = ("Portfolio.positions",)
+LONG = ("Portfolio.positions", "TradingSession.symbols", "TradingSession.lagging")
 """Lists that may be long, and are answered whole: each counts as UNSIZED."""
 
 

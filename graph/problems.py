@@ -91,6 +91,16 @@ class InvalidPortfolio(Problem):
     errors: list[RowError]
 
 
+@strawberry.type
+class SessionNotRunning(Problem):
+    pass
+
+
+@strawberry.type
+class InvalidSession(Problem):
+    field: str | None = strawberry.field(description="The argument that is wrong; null when it is the moment.")
+
+
 class _Answer:
     """Turns one kind of refusal into its union member (Strawberry's ExceptionHandler protocol)."""
 
@@ -128,5 +138,7 @@ ANSWERS = (
     _Answer(errors.JobNotRetryable, JobNotRetryable, lambda e: {"job": OnboardingJob.from_domain(e.job)}),
     _Answer(errors.JobNotCancellable, JobNotCancellable, lambda e: {"job": OnboardingJob.from_domain(e.job)}),
     _Answer(errors.PortfolioNotFound, PortfolioNotFound, lambda e: {"portfolio_id": e.portfolio}),
+    _Answer(errors.SessionNotRunning, SessionNotRunning, lambda e: {}),
+    _Answer(errors.InvalidSession, InvalidSession, lambda e: {"field": e.field}),
     _Answer(errors.InvalidPortfolio, InvalidPortfolio, lambda e: {"errors": [RowError.from_domain(each) for each in e.errors]}),
 )

@@ -16,6 +16,7 @@ from graph.types.node import Node, read_global_id
 from graph.types.onboarding import OnboardingJob, OnboardingQueue, SymbolReadiness
 from graph.types.portfolio import Portfolio
 from graph.types.provider import Provider
+from graph.types.session import THE_ONE, TradingSession
 from graph.types.symbol import Symbol, SymbolConnection, SymbolMatch
 
 UNSET: Any = strawberry.UNSET
@@ -105,6 +106,10 @@ class Query:
         kind, key = read_global_id(id) or ("", "")
         return await _job(info, key) if kind == "OnboardingJob" else None
 
+    @strawberry.field(description="As it is now, whichever process leads it.")
+    async def session(self, info: Info) -> TradingSession:
+        return await _session(info)
+
     @strawberry.field
     async def service(self, info: Info) -> Service:
         about, reading = info.context.services.about, info.context.reading
@@ -123,6 +128,8 @@ class Query:
             return await _job(info, key)
         if kind == "Portfolio":
             return await _portfolio(info, key)
+        if kind == "TradingSession":
+            return await _session(info) if key == THE_ONE else None
         return await _symbol(info.context.reading, key) if kind == "Symbol" else None
 
 
@@ -150,3 +157,7 @@ def _spelled(text: str) -> str:
 async def _portfolio(info: Info, key: str) -> Portfolio | None:
     found = await info.context.services.portfolios.get(key)
     return Portfolio.from_domain(found, info.context.reading) if found is not None else None
+
+
+async def _session(info: Info) -> TradingSession:
+    return TradingSession.from_domain(await info.context.services.sessions.current())

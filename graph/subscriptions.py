@@ -12,9 +12,11 @@ from domain.events import LoggedChange, LoggedStep, Position
 from domain.tickers import normalise
 from graph.context import Info, Reading
 from graph.scalars import optional
-from graph.types.enums import SymbolChangeKind
+from graph.types.bar import Bar
+from graph.types.enums import Interval, SymbolChangeKind
 from graph.types.node import read_global_id
 from graph.types.onboarding import OnboardingJob
+from graph.types.session import SessionActivation
 from graph.types.symbol import Symbol
 
 UNSET: Any = strawberry.UNSET
@@ -101,3 +103,27 @@ class Subscription:
             async for change in changes:
                 if isinstance(change, LoggedChange) and (wanted is None or change.event.ticker in wanted):
                     yield SymbolChange.from_domain(change, info.context.read_now())
+
+    @strawberry.subscription(
+        description=(
+            "First the present state, then an event for every change of epoch; and a word under the same epoch when the "
+            "session's leader is heard no more, or again. With `after`, as symbolChanged."
+        )
+    )
+    async def session_activation(self, info: Info, after: Position | None = UNSET) -> AsyncGenerator[SessionActivation, None]:
+        async with aclosing(info.context.services.sessions.follow(optional(after))) as moves:
+            async for move in moves:
+                yield SessionActivation.from_domain(move)
+
+    @strawberry.subscription(
+        description=(
+            "The session's bars as they complete, through the gate. May be asked before a session runs or a ticker joins: "
+            "silent until then, over restarts of the session too. What was withheld is never sent later: read session.bars. "
+            "Live only: no cursor."
+        )
+    )
+    async def bars(self, info: Info, tickers: list[str], interval: Interval = Interval.ONE_MINUTE) -> AsyncGenerator[Bar, None]:
+        wanted = {normalise(ticker) for ticker in tickers}
+        async with aclosing(info.context.services.bar_feed.follow(wanted, interval)) as bars:
+            async for bar in bars:
+                yield Bar.from_domain(bar)

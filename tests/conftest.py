@@ -21,7 +21,11 @@ from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
 from domain.services.refreshing import Refreshing
+from domain.services.sessions import Sessions
 from domain.services.symbols import Symbols
+from domain.services.telling import BarFeed
+from domain.services.watching import SessionWatch
+from domain.session import StreamingRules
 from graph.context import About, Services
 from persistence.catalogue import SqlCatalogue
 from persistence.engine import Engine
@@ -135,18 +139,26 @@ def provider() -> StubProvider:
 
 
 @pytest.fixture
-def services(database: SqlDatabase, provider: StubProvider, clock: ManualClock) -> Services:
+def watch(database: SqlDatabase, clock: ManualClock) -> SessionWatch:
+    return SessionWatch(database, clock)
+
+
+@pytest.fixture
+def services(database: SqlDatabase, provider: StubProvider, clock: ManualClock, watch: SessionWatch) -> Services:
     feed = SqlEventFeed(database)
     database.on_append = feed.poke
     queue = OnboardingQueue(clock, depth=50, places=3)
     refreshing = Refreshing(database, provider, clock)
+    catalogue = SqlCatalogue(feed)
     return Services(
-        symbols=Symbols(database, SqlCatalogue(feed), provider, queue, clock, timedelta(hours=48)),
+        symbols=Symbols(database, catalogue, provider, queue, clock, timedelta(hours=48)),
         refreshing=refreshing,
         onboarding=Onboarding(database, feed, queue, clock),
         measuring=Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock, timedelta(hours=48)),
         providers=Providers(database, [provider]),
         portfolios=Portfolios(database, queue, clock),
+        sessions=Sessions(database, feed, catalogue, provider, watch, clock, rules=StreamingRules),
+        bar_feed=BarFeed(database, clock),
         feed=feed,
         clock=clock,
         about=About("0.0.0", database.kind),

@@ -18,8 +18,12 @@ from domain.services.pipeline import Pipeline
 from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
+from domain.services.sessions import Sessions
 from domain.services.symbols import Symbols
+from domain.services.telling import BarFeed
+from domain.services.watching import SessionWatch
 from domain.services.working import Worker
+from domain.session import StreamingRules
 from graph.context import About, Services
 from persistence.answering import root
 from persistence.catalogue import SqlCatalogue
@@ -62,6 +66,7 @@ class Container:
     services: Services
     metrics: Metrics
     pipeline: Pipeline
+    watch: SessionWatch
     clock_generation: int
 
 
@@ -127,19 +132,23 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: Marke
     measuring = Measuring(
         database, provider, refreshing, FactorModel(settings.factor_etfs), clock.clock, settings.staleness_threshold
     )
+    catalogue = SqlCatalogue(feed)
+    watch = SessionWatch(database, clock.clock)
     services = Services(
-        symbols=Symbols(database, SqlCatalogue(feed), provider, queue, clock.clock, settings.staleness_threshold),
+        symbols=Symbols(database, catalogue, provider, queue, clock.clock, settings.staleness_threshold),
         refreshing=refreshing,
         onboarding=Onboarding(database, feed, queue, clock.clock),
         measuring=measuring,
         providers=Providers(database, [provider]),
         portfolios=Portfolios(database, queue, clock.clock),
+        sessions=Sessions(database, feed, catalogue, provider, watch, clock.clock, rules=StreamingRules),
+        bar_feed=BarFeed(database, clock.clock),
         feed=feed,
         clock=clock.clock,
         about=About(version("freshtape"), engine.kind),
     )
     pipeline = Pipeline(database, provider, queue, measuring, clock.clock, metrics.onboarding)
-    return Container(settings, engine, database, feed, services, metrics, pipeline, clock.generation)
+    return Container(settings, engine, database, feed, services, metrics, pipeline, watch, clock.generation)
 
 
 def _budget(settings: Settings, provider: MarketDataProvider) -> int | None:
@@ -174,6 +183,8 @@ async def running_loops(
         loops.start("due splits", every(SPLIT_SECONDS, split))
         loops.start("clock watch", every(CLOCK_WATCH_SECONDS, watch_clock))
         loops.start("retention", every(PRUNE_SECONDS, prune))
+        loops.start("session", container.watch.run)
+        loops.start("session bars", container.services.bar_feed.run)
         if works:
             worker = Worker(container.pipeline, container.feed)
             loops.start("onboarding", worker.run)

@@ -1,8 +1,9 @@
 """Tracking symbols, and reading them."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from domain.bars import split_adjusted
@@ -25,6 +26,8 @@ from domain.ports import (
 from domain.quotes import Quote
 from domain.services.asking import ask
 from domain.services.queueing import OnboardingQueue, call_off
+from domain.services.watching import seen
+from domain.session import TradingSession
 from domain.staleness import Freshness, assess
 from domain.symbols import Profile, Symbol, SymbolStatus
 from domain.tickers import AssetClass, check_class
@@ -97,13 +100,15 @@ class Symbols:
             return await unit.leases.in_flight(tickers)
 
     async def bars(self, tickers: Sequence[str], query: BarQuery) -> Mapping[str, BarPage]:
-        """A page for each ticker, adjusted for the splits known at the query's `until`."""
-        async with self._database.read() as unit:
-            pages = await unit.bars.pages(tickers, query)
+        """A page for each ticker, adjusted for the splits known at the query's `until`. Of the trading day of a live session
+        that it takes part in, only what the gate lets through."""
+        async with self._database.snapshot() as unit:
+            session = seen(await unit.session.read(), self._clock)
+            pages = await _shown(unit, tickers, query, session)
             actions = await unit.bars.actions(tickers)
         day = query.until.date()
         return {
-            ticker: BarPage(split_adjusted(page.bars, actions.get(ticker, ()), day), page.has_more)
+            ticker: replace(page, bars=split_adjusted(page.bars, actions.get(ticker, ()), day))
             for ticker, page in pages.items()
         }
 
@@ -177,3 +182,18 @@ class Symbols:
 
     def _event(self, kind: SymbolChangeKind, ticker: str, detail: str | None = None) -> SymbolChanged:
         return SymbolChanged(kind, ticker, self._clock.now(), detail)
+
+
+async def _shown(unit: UnitOfWork, tickers: Sequence[str], query: BarQuery, session: TradingSession) -> Mapping[str, BarPage]:
+    """Read once for what is not withheld, and once for each trading day that is: for as many as open at different times."""
+    part = {symbol.ticker for symbol in session.symbols} if session.is_live else set()
+    together: defaultdict[datetime | None, list[str]] = defaultdict(list)
+    for ticker in tickers:
+        together[session.withholds(ticker) if ticker in part else None].append(ticker)
+    shown: dict[str, BarPage] = {}
+    for since, alike in together.items():
+        end = min((bound for bound in (since, query.end) if bound is not None), default=None)
+        for ticker, page in (await unit.bars.pages(alike, replace(query, end=end))).items():
+            is_withheld = since is not None and query.reaches(since)
+            shown[ticker] = replace(page, is_withheld=is_withheld, epoch=session.epoch if ticker in part else None)
+    return shown

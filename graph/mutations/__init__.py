@@ -4,9 +4,10 @@ import strawberry
 
 from graph.mutations.onboarding import OnboardingMutations
 from graph.mutations.portfolios import PortfolioMutations
+from graph.mutations.session import SessionMutations
 from graph.mutations.symbols import SymbolMutations
 
 
 @strawberry.type
-class Mutation(SymbolMutations, OnboardingMutations, PortfolioMutations):
+class Mutation(SymbolMutations, OnboardingMutations, PortfolioMutations, SessionMutations):
     pass

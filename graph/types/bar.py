@@ -59,16 +59,29 @@ class BarEdge:
     node: Bar
 
 
-@strawberry.type
+@strawberry.type(
+    description=(
+        "withheld: the session's gate left bars of its trading day out of the range asked for; older ones are there. Never "
+        "lagging data, never an empty list that looks like `no data`. epoch is the session's, null outside one."
+    )
+)
 class BarConnection:
     edges: list[BarEdge]
     nodes: list[Bar]
     page_info: PageInfo
+    withheld: bool
+    epoch: int | None
 
     @classmethod
     def from_domain(cls, page: BarPage, query: BarQuery) -> "BarConnection":
         edges = [BarEdge(cursor=_cursor(bar), node=Bar.from_domain(bar)) for bar in page.bars]
-        return cls(edges=edges, nodes=[edge.node for edge in edges], page_info=_page_info(edges, page, query))
+        return cls(
+            edges=edges,
+            nodes=[edge.node for edge in edges],
+            page_info=_page_info(edges, page, query),
+            withheld=page.is_withheld,
+            epoch=page.epoch,
+        )
 
 
 def bar_query(

@@ -10,6 +10,7 @@ from domain.levels import Direction, LevelKind
 from domain.onboarding import JobStatus, OnboardingPhase
 from domain.portfolio import PortfolioStatus
 from domain.services.onboarding import ReadinessStatus
+from domain.session import GatingPolicy, SessionMode, SessionState, SessionSymbolPhase
 from domain.staleness import StalenessReason
 from domain.symbols import SymbolStatus
 from domain.tickers import AssetClass
@@ -19,12 +20,16 @@ __all__ = [
     "CircuitState",
     "Direction",
     "ExposureQuality",
+    "GatingPolicy",
     "Interval",
     "JobStatus",
     "LevelKind",
     "OnboardingPhase",
     "PortfolioStatus",
     "ReadinessStatus",
+    "SessionMode",
+    "SessionState",
+    "SessionSymbolPhase",
     "StalenessReason",
     "SymbolChangeKind",
     "SymbolStatus",
@@ -34,6 +39,22 @@ _MEANINGS = {
     SymbolStatus.ONBOARDING: "Being onboarded: known, not yet usable by analytics.",
     SymbolStatus.SUSPECT: "Repeated provider failures while the provider itself is healthy. History is kept.",
     SymbolStatus.RETIRED: "Removed. History is kept; adding it again revives it.",
+    SessionState.STARTING: "The symbols it was started with, or taken over with by another process, are being loaded.",
+    SessionState.FINISHED: "The replayed day has ended.",
+    SessionSymbolPhase.LOADING: "Its history is being read; live bars that arrive meanwhile wait.",
+    SessionSymbolPhase.CATCHING_UP: "Working through past bars in its own lane, without delaying the live symbols.",
+    SessionSymbolPhase.LAGGING: "Was live, now more than its threshold behind.",
+    SessionSymbolPhase.IDLE: (
+        "Nothing is due from it (market closed, halted), or its feed is alive (heartbeat, a successful empty poll, another "
+        "symbol's bar within the threshold) and it prints nothing. Not lag."
+    ),
+    SessionSymbolPhase.QUARANTINED: (
+        "Lagged longer than quarantineAfterSeconds: withheld alone, no longer counted against the session."
+    ),
+    GatingPolicy.SESSION: (
+        "Any lagging symbol that is not quarantined deactivates the whole session; all caught up reactivates it."
+    ),
+    GatingPolicy.SYMBOL: "A lagging symbol is withheld alone; the rest stay visible.",
 }
 
 for _enum in (
@@ -41,12 +62,16 @@ for _enum in (
     CircuitState,
     Direction,
     ExposureQuality,
+    GatingPolicy,
     Interval,
     JobStatus,
     LevelKind,
     OnboardingPhase,
     PortfolioStatus,
     ReadinessStatus,
+    SessionMode,
+    SessionState,
+    SessionSymbolPhase,
     StalenessReason,
     SymbolChangeKind,
     SymbolStatus,
@@ -54,5 +79,6 @@ for _enum in (
     strawberry.enum(_enum)
 
 # The domain's enums cannot carry them: its members are plain values. Strawberry adds the definition, unknown to the checker.
-for _value in SymbolStatus.__strawberry_definition__.values:  # type: ignore[attr-defined]
-    _value.description = _MEANINGS.get(SymbolStatus(_value.value))
+for _meant in {type(meant) for meant in _MEANINGS}:
+    for _value in _meant.__strawberry_definition__.values:  # type: ignore[attr-defined]
+        _value.description = _MEANINGS.get(_meant(_value.value))

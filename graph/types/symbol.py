@@ -171,7 +171,8 @@ class Symbol(Node):
     @strawberry.field(
         description=(
             "Stored bars up to the service's clock, oldest first; with neither first nor last, the newest 500. `from` and "
-            "`to` are instants of opening: from included, to excluded."
+            "`to` are instants of opening: from included, to excluded. Of the trading day of a LIVE session the symbol takes "
+            "part in, only while the gate is open."
         )
     )
     async def bars(

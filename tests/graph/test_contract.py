@@ -28,23 +28,12 @@ ROOT = Path(__file__).parents[2]
 
 NOT_YET = frozenset(
     {
-        "BarConnection.epoch",
-        "BarConnection.withheld",
-        "Mutation.addSessionSymbol",
         "Mutation.backfillSymbol",
         "Mutation.createApiKey",
-        "Mutation.pauseSession",
-        "Mutation.removeSessionSymbol",
-        "Mutation.resumeSession",
         "Mutation.revokeApiKey",
-        "Mutation.startSession",
-        "Mutation.stopSession",
         "Query.apiKeys",
-        "Query.session",
         "Service.freshness",
         "Service.loops",
-        "Subscription.bars",
-        "Subscription.sessionActivation",
         "Symbol.backfill",
         "Symbol.revisions",
         "Symbol.stats",

@@ -17,7 +17,11 @@ from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
 from domain.services.refreshing import Refreshing
+from domain.services.sessions import Sessions
 from domain.services.symbols import Symbols
+from domain.services.telling import BarFeed
+from domain.services.watching import SessionWatch
+from domain.session import StreamingRules
 from domain.symbols import SymbolStatus
 from graph.context import About, Services
 from persistence.catalogue import SqlCatalogue
@@ -230,14 +234,17 @@ async def local(database_url: str) -> AsyncIterator[list[GraphClient]]:
 def services_on(database: SqlDatabase) -> Services:
     clock, provider, feed = ManualClock(), StubProvider(TICKER), SqlEventFeed(database)
     queue, threshold = OnboardingQueue(clock, depth=50, places=3), timedelta(hours=48)
-    refreshing = Refreshing(database, provider, clock)
+    refreshing, catalogue = Refreshing(database, provider, clock), SqlCatalogue(feed)
+    watch = SessionWatch(database, clock)
     return Services(
-        symbols=Symbols(database, SqlCatalogue(feed), provider, queue, clock, threshold),
+        symbols=Symbols(database, catalogue, provider, queue, clock, threshold),
         refreshing=refreshing,
         onboarding=Onboarding(database, feed, queue, clock),
         measuring=Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock, threshold),
         providers=Providers(database, [provider]),
         portfolios=Portfolios(database, queue, clock),
+        sessions=Sessions(database, feed, catalogue, provider, watch, clock, rules=StreamingRules),
+        bar_feed=BarFeed(database, clock),
         feed=feed,
         clock=clock,
         about=About("0.0.0", database.kind),
