@@ -12,6 +12,8 @@ from domain.clock import Clock
 from domain.errors import StoreUnavailable
 from domain.factors import FactorModel
 from domain.ports import MarketDataProvider
+from domain.services.leading import Leader, Tools
+from domain.services.loading import Loading
 from domain.services.measuring import Measuring
 from domain.services.onboarding import Onboarding
 from domain.services.pipeline import Pipeline
@@ -67,6 +69,7 @@ class Container:
     metrics: Metrics
     pipeline: Pipeline
     watch: SessionWatch
+    leader: Leader
     clock_generation: int
 
 
@@ -148,7 +151,9 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: Marke
         about=About(version("freshtape"), engine.kind),
     )
     pipeline = Pipeline(database, provider, queue, measuring, clock.clock, metrics.onboarding)
-    return Container(settings, engine, database, feed, services, metrics, pipeline, watch, clock.generation)
+    loading = Loading(database, provider, services.onboarding, clock.clock)
+    leader = Leader(feed, Tools(database, loading, services.bar_feed, clock.clock, StreamingRules))
+    return Container(settings, engine, database, feed, services, metrics, pipeline, watch, leader, clock.generation)
 
 
 def _budget(settings: Settings, provider: MarketDataProvider) -> int | None:
@@ -189,6 +194,8 @@ async def running_loops(
             worker = Worker(container.pipeline, container.feed)
             loops.start("onboarding", worker.run)
             loops.start("onboarding news", worker.listen)
+            loops.start("session leader", container.leader.run)
+            loops.start("session news", container.leader.listen)
         if container.engine.kind == "postgresql":
             loops.start("listener", Listener(container.settings.database_url, container.feed).run)
         yield
