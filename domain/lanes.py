@@ -7,10 +7,11 @@ them when it has none left that is due. Times are epoch seconds of the session's
 import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
+from itertools import repeat
 from operator import itemgetter
 
 from domain.aggregation import Hours, Minute, Rollup, Window
@@ -56,11 +57,10 @@ class Lane:
     every: int
     entered: float
     rollup: Rollup
+    add: Callable[[Minute], Sequence[Window]] = field(init=False)
     at: int = 0
     new_from: int = 0
     held_until: int = 0
-    newest: int | None = None
-    processed: int = 0
     countdown: int = 0
     good: int = 0
     phase: SessionSymbolPhase = _CATCHING_UP
@@ -69,6 +69,14 @@ class Lane:
     front: bool = False
     error: str | None = None
     late: list[Minute] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.add = self.rollup.add
+
+    @property
+    def newest(self) -> int | None:
+        """The close of its newest processed bar."""
+        return self.rows[self.at - 1][0] + MINUTE if self.at else None
 
     @property
     def next_close(self) -> int | None:
@@ -80,7 +88,8 @@ class Lane:
 
     def silent_since(self) -> float:
         """The newest close, or when it entered if it has had no bar."""
-        return self.newest if self.newest is not None else self.entered
+        newest = self.newest
+        return newest if newest is not None else self.entered
 
     def processed_anew(self) -> list[Minute]:
         """Since it was settled last."""
@@ -102,13 +111,14 @@ class Lane:
 
     def told(self, symbol: SessionSymbol, since: datetime, clock: float) -> SessionSymbol:
         """The symbol as it stands, its bars beginning at an instant."""
+        newest = self.newest
         return replace(
             symbol,
             phase=self.phase,
             since=since,
-            watermark=datetime.fromtimestamp(self.newest, UTC) if self.newest is not None else None,
+            watermark=datetime.fromtimestamp(newest, UTC) if newest is not None else None,
             is_behind=self.is_behind,
-            bars_processed=self.processed,
+            bars_processed=self.at,
             bars_queued=self.due(clock),
             error=self.error,
         )
@@ -138,9 +148,8 @@ class Lanes:
         lane.held_until = held[-1].opens if held else 0
         if watermark is not None:
             lane.at = lane.new_from = bisect_right(held, watermark - MINUTE, key=_opens)
-            lane.processed, lane.newest = lane.at, watermark
             for row in held[: lane.at]:
-                lane.rollup.add(row)
+                lane.add(row)
         self._lanes[ticker] = lane
         self._lanes = dict(sorted(self._lanes.items()))
         if not lane.due(self.clock):
@@ -192,7 +201,6 @@ class Lanes:
             return Arrival.REVISED if is_known else Arrival.NEXT
         lane.at += not is_known
         lane.new_from += not is_known
-        lane.processed += not is_known
         lane.late.append(minute)
         amended = lane.rollup.amend(self._day_of(lane, opens), opens)
         self.windows += [(lane.ticker, window) for window in amended]
@@ -214,9 +222,8 @@ class Lanes:
         for close in sorted(slots):
             if close > self.clock:
                 self.clock = close
-            for lane in slots[close]:
-                if self._take(lane):
-                    return True
+            if self._run(slots[close]):
+                return True
             self._pass_time()
         ahead = self.next_close()
         if until > self.clock and (ahead is None or ahead > until):
@@ -242,10 +249,10 @@ class Lanes:
     def catch_up(self, limit: int) -> bool:
         """Beside the frontier, so many bars at most. As advance, without moving the clock."""
         for lane in [lane for lane in self._lanes.values() if not lane.front and lane.phase is not _FAILED]:
-            while limit > 0 and (close := lane.next_close) is not None and close <= self.clock:
-                limit -= 1
-                if self._take(lane):
-                    return True
+            due = lane.due(self.clock)
+            if self._run(repeat(lane, min(due, limit))):
+                return True
+            limit -= min(due, limit)
             if not lane.due(self.clock):
                 self._join(lane)
                 return True
@@ -260,24 +267,22 @@ class Lanes:
         ahead = [close for lane in self._lanes.values() if lane.front and (close := lane.next_close) is not None]
         return min(ahead, default=None)
 
-    def _take(self, lane: Lane) -> bool:
-        """Processes a lane's next bar. One that cannot be processed fails its symbol, and no other."""
-        row = lane.rows[lane.at]
-        lane.at += 1
-        lane.processed += 1
-        lane.newest = row[0] + MINUTE
+    def _run(self, lanes: Iterable[Lane]) -> bool:
+        """Processes the next bar of each in turn. One that cannot be processed fails its symbol, and no other."""
         try:
-            completed = lane.rollup.add(row)
+            for lane in lanes:
+                at = lane.at
+                lane.at = at + 1
+                if completed := lane.add(lane.rows[at]):
+                    self.windows += [(lane.ticker, window) for window in completed]
+                if lane.countdown:
+                    lane.countdown -= 1
+                elif self._check(lane):
+                    return True
         except Exception as error:
             self._fail(lane, error)
             return True
-        if completed:
-            ticker = lane.ticker
-            self.windows += [(ticker, window) for window in completed]
-        if lane.countdown:
-            lane.countdown -= 1
-            return False
-        return self._check(lane)
+        return False
 
     def _fail(self, lane: Lane, error: Exception) -> None:
         lane.phase, lane.front, lane.is_behind = _FAILED, False, False
@@ -296,8 +301,7 @@ class Lanes:
 
     def _check(self, lane: Lane) -> bool:
         """At a bar. True when its phase, or whether it is behind, is another than before."""
-        assert lane.newest is not None
-        lag = self.clock - lane.newest
+        lag = self.clock - lane.rows[lane.at - 1][0] - MINUTE
         if lane.phase is _LIVE:
             lane.countdown = lane.every - 1
             return lag > lane.threshold and self._lag(lane)
