@@ -31,6 +31,7 @@ from persistence.upgrade import upgrade
 from providers.gate import GatedProvider
 from providers.registry import RECORDED, open_provider
 from web.metrics import CountedRefreshing, Metrics
+from web.session_config import SessionConfig
 from web.settings import Settings
 from web.workers import Loops, every
 
@@ -62,6 +63,7 @@ class Container:
     services: Services
     metrics: Metrics
     pipeline: Pipeline
+    session_config: SessionConfig
     clock_generation: int
 
 
@@ -92,11 +94,12 @@ async def open_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
 async def open_container(
     settings: Settings, open_provider: Callable[[Settings, Clock], MarketDataProvider] | None = None
 ) -> AsyncIterator[Container]:
-    """Opens the database, joins its clock and wires the services. Raises CannotStart and UnknownRevision."""
+    """Opens the database, joins its clock and wires the services. Raises CannotStart, UnknownRevision and WrongSetting."""
+    session_config = SessionConfig(settings)
     async with open_database(settings) as opened:
         await _refuse_clock(opened.engine, settings)
         clock = await join_clock(opened.engine, settings.clock)
-        container = _wired(settings, opened.engine, clock, (open_provider or _provider)(settings, clock.clock))
+        container = _wired(settings, opened.engine, clock, (open_provider or _provider)(settings, clock.clock), session_config)
         await container.services.symbols.load_calendars()
         yield container
 
@@ -116,7 +119,9 @@ def _provider(settings: Settings, clock: Clock) -> MarketDataProvider:
     return open_provider(name, clock, sample_dir=settings.sample_dir, yahoo_url=settings.yahoo_url)
 
 
-def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: MarketDataProvider) -> Container:
+def _wired(
+    settings: Settings, engine: Engine, clock: SharedClock, opened: MarketDataProvider, session_config: SessionConfig
+) -> Container:
     database = SqlDatabase(engine, clock.generation)
     metrics = Metrics()
     provider = GatedProvider(opened, database, _budget(settings, opened), metrics.provider_call)
@@ -139,7 +144,7 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: Marke
         about=About(version("freshtape"), engine.kind),
     )
     pipeline = Pipeline(database, provider, queue, measuring, clock.clock, metrics.onboarding)
-    return Container(settings, engine, database, feed, services, metrics, pipeline, clock.generation)
+    return Container(settings, engine, database, feed, services, metrics, pipeline, session_config, clock.generation)
 
 
 def _budget(settings: Settings, provider: MarketDataProvider) -> int | None:
@@ -174,6 +179,8 @@ async def running_loops(
         loops.start("due splits", every(SPLIT_SECONDS, split))
         loops.start("clock watch", every(CLOCK_WATCH_SECONDS, watch_clock))
         loops.start("retention", every(PRUNE_SECONDS, prune))
+        if container.settings.session_config is not None:
+            loops.start("session config", container.session_config.run)
         if works:
             worker = Worker(container.pipeline, container.feed)
             loops.start("onboarding", worker.run)
