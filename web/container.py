@@ -11,12 +11,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from domain.clock import Clock
 from domain.errors import StoreUnavailable
 from domain.factors import FactorModel
-from domain.ports import MarketDataProvider
+from domain.ports import LiveFeed, MarketDataProvider
 from domain.services.leading import Leader, Tools
 from domain.services.loading import Loading
 from domain.services.measuring import Measuring
 from domain.services.onboarding import Onboarding
 from domain.services.pipeline import Pipeline
+from domain.services.polling import PollingFeed
 from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
@@ -25,7 +26,6 @@ from domain.services.symbols import Symbols
 from domain.services.telling import BarFeed
 from domain.services.watching import SessionWatch
 from domain.services.working import Worker
-from domain.session import StreamingRules
 from graph.context import About, Services
 from persistence.answering import root
 from persistence.catalogue import SqlCatalogue
@@ -37,6 +37,7 @@ from persistence.upgrade import upgrade
 from providers.gate import GatedProvider
 from providers.registry import RECORDED, open_provider
 from web.metrics import CountedRefreshing, Metrics
+from web.session_config import SessionConfig
 from web.settings import Settings
 from web.workers import Loops, every
 
@@ -70,6 +71,7 @@ class Container:
     pipeline: Pipeline
     watch: SessionWatch
     leader: Leader
+    session_config: SessionConfig
     clock_generation: int
 
 
@@ -100,11 +102,12 @@ async def open_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
 async def open_container(
     settings: Settings, open_provider: Callable[[Settings, Clock], MarketDataProvider] | None = None
 ) -> AsyncIterator[Container]:
-    """Opens the database, joins its clock and wires the services. Raises CannotStart and UnknownRevision."""
+    """Opens the database, joins its clock and wires the services. Raises CannotStart, UnknownRevision and WrongSetting."""
+    session_config = SessionConfig(settings)
     async with open_database(settings) as opened:
         await _refuse_clock(opened.engine, settings)
         clock = await join_clock(opened.engine, settings.clock)
-        container = _wired(settings, opened.engine, clock, (open_provider or _provider)(settings, clock.clock))
+        container = _wired(settings, opened.engine, clock, (open_provider or _provider)(settings, clock.clock), session_config)
         await container.services.symbols.load_calendars()
         yield container
 
@@ -124,7 +127,9 @@ def _provider(settings: Settings, clock: Clock) -> MarketDataProvider:
     return open_provider(name, clock, sample_dir=settings.sample_dir, yahoo_url=settings.yahoo_url)
 
 
-def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: MarketDataProvider) -> Container:
+def _wired(
+    settings: Settings, engine: Engine, clock: SharedClock, opened: MarketDataProvider, session_config: SessionConfig
+) -> Container:
     database = SqlDatabase(engine, clock.generation)
     metrics = Metrics()
     provider = GatedProvider(opened, database, _budget(settings, opened), metrics.provider_call)
@@ -144,16 +149,32 @@ def _wired(settings: Settings, engine: Engine, clock: SharedClock, opened: Marke
         measuring=measuring,
         providers=Providers(database, [provider]),
         portfolios=Portfolios(database, queue, clock.clock),
-        sessions=Sessions(database, feed, catalogue, provider, watch, clock.clock, rules=StreamingRules),
+        sessions=Sessions(database, feed, catalogue, provider, watch, clock.clock, rules=session_config.rules),
         bar_feed=BarFeed(database, clock.clock),
         feed=feed,
         clock=clock.clock,
         about=About(version("freshtape"), engine.kind),
     )
     pipeline = Pipeline(database, provider, queue, measuring, clock.clock, metrics.onboarding)
+
+    def open_feed() -> LiveFeed:
+        return provider.live() or PollingFeed(provider, clock.clock, settings.session_poll_seconds)
+
     loading = Loading(database, provider, services.onboarding, clock.clock)
-    leader = Leader(feed, Tools(database, loading, services.bar_feed, clock.clock, StreamingRules))
-    return Container(settings, engine, database, feed, services, metrics, pipeline, watch, leader, clock.generation)
+    tools = Tools(database, loading, services.bar_feed, open_feed, clock.clock, session_config.rules)
+    return Container(
+        settings,
+        engine,
+        database,
+        feed,
+        services,
+        metrics,
+        pipeline,
+        watch,
+        Leader(feed, tools),
+        session_config,
+        clock.generation,
+    )
 
 
 def _budget(settings: Settings, provider: MarketDataProvider) -> int | None:
@@ -190,6 +211,8 @@ async def running_loops(
         loops.start("retention", every(PRUNE_SECONDS, prune))
         loops.start("session", container.watch.run)
         loops.start("session bars", container.services.bar_feed.run)
+        if container.settings.session_config is not None:
+            loops.start("session config", container.session_config.run)
         if works:
             worker = Worker(container.pipeline, container.feed)
             loops.start("onboarding", worker.run)

@@ -27,6 +27,7 @@ import providers
 from domain.clock import parse_instant
 from domain.errors import InvalidTicker
 from domain.factors import FACTOR_ETFS, Factor
+from domain.session import CHECK_INTERVAL, CHECKS, THRESHOLD_SECONDS
 from domain.tickers import normalise
 from graph.limits import Limits
 from web.doors import LOOPBACK
@@ -49,7 +50,10 @@ _DRIVERS = {
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9.])?")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 _MASK = "***"
-_LONGEST_ECHO = 80
+LONGEST_ECHO = 80
+"""Characters of a wrong value that a sentence repeats."""
+STREAMING = {"catchup_threshold_seconds": range(1, 1 << 31), "catchup_check_interval": CHECKS}
+"""What may be set of StreamingRules, and to what; seconds as far as GraphQL's Int goes."""
 
 
 class WrongSetting(Exception):
@@ -166,6 +170,15 @@ def _factor_etfs(value: str | Mapping[Factor, str]) -> Mapping[Factor, str]:
     return {**FACTOR_ETFS, **named}
 
 
+def _file(value: str | Path | None) -> Path | None:
+    text = str(value or "").strip()
+    return Path(text) if text else None
+
+
+def _if_given(value: str | int | None) -> str | int | None:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 def _ticker(text: str) -> str:
     try:
         return normalise(text)
@@ -181,6 +194,21 @@ def _limit(default: int, description: str, most: int = 1_000_000) -> Any:
 def _seconds(default: float, description: str) -> Any:
     allowed = "a number of seconds from 0.1 to 300"
     return Field(default=default, ge=0.1, le=300, description=description, json_schema_extra={"allowed": allowed})
+
+
+def whole_number(allowed: range) -> str:
+    return f"a whole number from {allowed.start} to {allowed[-1]}"
+
+
+def _streaming(name: str, default: int, description: str) -> Any:
+    allowed = STREAMING[name]
+    return Field(
+        default=None,
+        ge=allowed.start,
+        le=allowed[-1],
+        description=f"{description} Empty: what FRESHTAPE_SESSION_CONFIG says, else {default}.",
+        json_schema_extra={"allowed": f"empty, or {whole_number(allowed)}"},
+    )
 
 
 class Settings(BaseSettings):
@@ -281,6 +309,30 @@ class Settings(BaseSettings):
             "allowed": f"one or more of {', '.join(factor.value for factor in FACTOR_ETFS)}, each once and with a ticker, "
             "such as MARKET=SPY, separated by commas"
         },
+    )
+
+    session_poll_seconds: int = Field(
+        default=15,
+        ge=1,
+        le=3600,
+        description="How often a live session asks for the minutes of each symbol, where the provider has no stream. Its symbols "
+        "may be so much further behind.",
+        json_schema_extra={"allowed": "a whole number from 1 to 3600"},
+    )
+    session_config: Annotated[Path | None, BeforeValidator(_file)] = Field(
+        default=None,
+        description="The file with the rules of sessions; a change of it is taken over while the service runs. Empty: none.",
+        json_schema_extra={"allowed": "empty, or a JSON file as described below"},
+    )
+    catchup_threshold_seconds: Annotated[int | None, BeforeValidator(_if_given)] = _streaming(
+        "catchup_threshold_seconds",
+        THRESHOLD_SECONDS,
+        "The seconds that a symbol may be behind in a session that does not say otherwise.",
+    )
+    catchup_check_interval: Annotated[int | None, BeforeValidator(_if_given)] = _streaming(
+        "catchup_check_interval",
+        CHECK_INTERVAL,
+        "The bars of a symbol between two looks at how far it is behind, in a session that does not say otherwise.",
     )
 
     allow_unauthenticated: Annotated[bool, AfterValidator(_knows_its_openness)] = Field(
@@ -440,7 +492,7 @@ def _echo(field: FieldInfo, value: object) -> str:
         return "empty"
     if not field.repr:
         return _MASK
-    return repr(text if len(text) <= _LONGEST_ECHO else text[:_LONGEST_ECHO] + "…")
+    return repr(text if len(text) <= LONGEST_ECHO else text[:LONGEST_ECHO] + "…")
 
 
 def _warnings() -> list[str]:
@@ -524,6 +576,26 @@ not the default.
 
 A wrong value stops the start with one sentence that names the variable and what is allowed. A variable that starts with
 `FRESHTAPE_` and is not in the table is ignored, with a warning.
+
+## The rules of sessions
+
+`FRESHTAPE_SESSION_CONFIG` names a JSON file that may belong to other programs too ([an example](session-config.example.json)):
+
+```json
+{{
+  "session_data_config": {{
+    "streaming": {{
+      "catchup_threshold_seconds": 60,
+      "catchup_check_interval": 10
+    }}
+  }}
+}}
+```
+
+Both keys may be left out, and what stands around `streaming` is not looked at. A variable wins over the file, the file over the
+default; what a session is started with wins over all of them. The file is looked at every second, and a change is in force for
+the running session. A broken file stops the start with a sentence; later it is refused with that sentence in the log, and the
+rules stay as they were.
 
 ## What the clock moves
 

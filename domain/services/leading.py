@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,10 +15,11 @@ from domain.clock import Clock
 from domain.errors import StoreUnavailable
 from domain.events import LoggedMove, SessionMoved
 from domain.lanes import Lanes
-from domain.ports import Database, EventFeed, UnitOfWork
-from domain.services.loading import CannotLoad, Loaded, Loading
+from domain.ports import Database, EventFeed, Heard, LiveFeed, UnitOfWork
+from domain.services.loading import CannotLoad, Loaded, Loading, minute_of
 from domain.services.telling import BarFeed
 from domain.session import Epoch, Moved, Run, SessionMode, SessionSymbol, SessionSymbolPhase, StreamingRules, TradingSession
+from domain.symbols import Symbol
 
 log = logging.getLogger("freshtape.session")
 
@@ -29,6 +30,7 @@ AGAIN_SECONDS = 0.5
 MINUTE = timedelta(minutes=1)
 FRONT_AT_ONCE = 20_000
 """Bars of the frontier between two commits, where they come as fast as they can."""
+HEARD_AT_ONCE = 1000
 CHUNK = 500
 """Bars of a symbol that catches up between two looks at the frontier: it must not wait."""
 
@@ -52,6 +54,7 @@ class Tools:
     database: Database
     loading: Loading
     bar_feed: BarFeed
+    open_feed: Callable[[], LiveFeed]
     clock: Clock
     rules: Callable[[], StreamingRules]
 
@@ -138,6 +141,31 @@ class Pace:
         return max(0.0, (clock - self.now()) / self._speed) if self._speed else 0.0
 
 
+class Live:
+    """The minutes that a live session hears. `early` are those of symbols that have no lane yet."""
+
+    def __init__(self, feed: LiveFeed, wake: asyncio.Event) -> None:
+        self._feed = feed
+        self._wake = wake
+        self._heard: asyncio.Queue[Heard] = asyncio.Queue(HEARD_AT_ONCE)
+        self.early: dict[str, list[Bar]] = {}
+        self.period_seconds = feed.period_seconds
+
+    def watch(self, symbols: Iterable[Symbol]) -> None:
+        self._feed.watch(list(symbols))
+
+    async def listen(self) -> None:
+        """For ever. When nobody takes what was heard, the feed waits: it keeps what comes meanwhile within bounds."""
+        async with aclosing(self._feed.heard()) as told:
+            async for heard in told:
+                await self._heard.put(heard)
+                self._wake.set()
+
+    def heard_by_now(self) -> Iterator[Heard]:
+        while not self._heard.empty():
+            yield self._heard.get_nowait()
+
+
 class Leadership:
     """Of one session by this process, from taking it over to its end."""
 
@@ -149,7 +177,8 @@ class Leadership:
         clock = self._session.clock.timestamp()
         self._lanes = Lanes(clock, is_live=self._is_live, quarantine_after=self._session.quarantine_after_seconds)
         self._pace = Pace(clock, self._session.speed)
-        self._admitted: set[str] = set()
+        self._live = Live(tools.open_feed(), wake) if self._is_live else None
+        self._admitted: dict[str, Symbol] = {}
         self._loads: dict[str, asyncio.Task[Loaded]] = {}
         self._loaded: dict[str, Loaded] = {}
         self._failed: dict[str, str] = {}
@@ -158,6 +187,7 @@ class Leadership:
 
     async def run(self) -> None:
         """Raises LeadershipLost, when it is over for this process."""
+        listening = asyncio.create_task(self._live.listen(), name="live feed") if self._live is not None else None
         try:
             while True:
                 self._wake.clear()
@@ -165,9 +195,10 @@ class Leadership:
                 if not await self._forward():
                     await self._wait()
         finally:
-            for task in self._loads.values():
+            tasks = [*self._loads.values(), *([listening] if listening is not None else [])]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._loads.values(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     # ── who takes part
 
@@ -182,7 +213,7 @@ class Leadership:
                 del self._loads[symbol.ticker]
                 self._enter(symbol, task)
                 self._is_staffed_anew = True
-        self._session = self._session.ruled(self._tools.rules())
+        self._session = self._session.ruled(self._rules())
         for symbol in self._session.symbols:
             if (lane := self._lanes.get(symbol.ticker)) is not None:
                 lane.rule(self._session.threshold_of(symbol), self._session.checks_of(symbol))
@@ -194,7 +225,9 @@ class Leadership:
     async def _load(self, ticker: str) -> Loaded:
         try:
             symbol = await self._tools.loading.admit(ticker)
-            self._admitted.add(ticker)
+            self._admitted[ticker] = symbol
+            if self._live is not None:
+                self._live.watch(self._admitted.values())  # what arrives while its history is read waits for it
             self._is_staffed_anew = True
             self._wake.set()
             return await self._tools.loading.load(symbol, self._session.day)
@@ -214,7 +247,10 @@ class Leadership:
         self._loaded[symbol.ticker] = loaded
         watermark = int(symbol.watermark.timestamp()) if symbol.watermark is not None else None
         threshold, every = self._session.threshold_of(symbol), self._session.checks_of(symbol)
-        self._lanes.enter(symbol.ticker, loaded.hours, loaded.minutes, threshold, every, watermark)
+        lane = self._lanes.enter(symbol.ticker, loaded.hours, loaded.minutes, threshold, every, watermark)
+        if self._live is not None:
+            for bar in self._live.early.pop(symbol.ticker, ()):
+                self._lanes.arrive(lane, minute_of(bar))
 
     def _adopt(self, stored: TradingSession) -> None:
         """What was commanded meanwhile: who left, and who is to be tried again."""
@@ -226,7 +262,9 @@ class Leadership:
 
     def _drop(self, ticker: str) -> None:
         self._lanes.leave(ticker)
-        self._admitted.discard(ticker)
+        self._admitted.pop(ticker, None)
+        if self._live is not None:
+            self._live.watch(self._admitted.values())
         self._failed.pop(ticker, None)
         self._loaded.pop(ticker, None)
         if (task := self._loads.pop(ticker, None)) is not None:
@@ -268,11 +306,29 @@ class Leadership:
 
     def _advance(self) -> None:
         lanes, target = self._lanes, self._target()
+        if self._live is not None:
+            self._take_in(self._live, target)
         lanes.advance(target, FRONT_AT_ONCE)
         if lanes.clock < target:
             self._pace.set(lanes.clock)  # the clock waits for the work
         if lanes.clock >= lanes.next_sweep():
             lanes.sweep()
+
+    def _take_in(self, live: "Live", now: float) -> None:
+        """What was heard: of symbols whose history is still being read it waits."""
+        for heard in live.heard_by_now():
+            self._lanes.heard = now
+            for bar in heard.bars:
+                if (lane := self._lanes.get(bar.ticker)) is not None:
+                    self._lanes.arrive(lane, minute_of(bar))
+                elif bar.ticker in self._admitted:
+                    live.early.setdefault(bar.ticker, []).append(bar)
+
+    def _rules(self) -> StreamingRules:
+        """What is asked for every so often is so much further behind."""
+        rules = self._tools.rules()
+        period = math.ceil(self._live.period_seconds) if self._live is not None else 0
+        return replace(rules, catchup_threshold_seconds=rules.catchup_threshold_seconds + period)
 
     def _target(self) -> float:
         if self._is_live:
@@ -320,7 +376,7 @@ class Leadership:
                 raise LeadershipLost
             if stored.session.version != self._session.version:
                 self._adopt(stored.session)
-            session, epochs = stored.session.ruled(self._tools.rules()).advanced(self._clock(), self._tracked(stored.session))
+            session, epochs = stored.session.ruled(self._rules()).advanced(self._clock(), self._tracked(stored.session))
             session, more = change(session)
             if self._is_live:
                 await unit.bars.upsert(self._minutes_to_store())
@@ -391,5 +447,5 @@ class Leadership:
         close: Decimal,
         volume: Decimal,
     ) -> Bar:
-        loaded = self._loaded[ticker]
-        return Bar(ticker, interval, opens, closes, opened, high, low, close, volume, loaded.day.day, loaded.source)
+        source = self._loaded[ticker].source
+        return Bar(ticker, interval, opens, closes, opened, high, low, close, volume, opens.date(), source)

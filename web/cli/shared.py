@@ -12,7 +12,7 @@ from rich.table import Table
 
 from web.settings import Settings, WrongSetting, load_settings
 
-WIDE = 240
+WIDE = 1000
 """Columns where there is no terminal to fit: nothing is cut in a pipe."""
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
@@ -85,5 +85,5 @@ def run_to_end(work: Coroutine[Any, Any, Any]) -> Any:
         return run(work)
     except DatabaseUnavailable as refusal:
         fail(str(refusal), UNAVAILABLE)
-    except (CannotStart, UnknownRevision, ClockReplaced) as refusal:
+    except (CannotStart, UnknownRevision, ClockReplaced, WrongSetting) as refusal:
         fail(str(refusal), WRONG)
