@@ -315,8 +315,8 @@ class Settings(BaseSettings):
         default=15,
         ge=1,
         le=3600,
-        description="How often a live session asks for the minutes of each symbol, where the provider has no stream. Its symbols "
-        "may be so much further behind.",
+        description="How often a live session asks for the minutes of each symbol, where the provider has no stream. Its "
+        "symbols may be so much further behind.",
         json_schema_extra={"allowed": "a whole number from 1 to 3600"},
     )
     session_config: Annotated[Path | None, BeforeValidator(_file)] = Field(

@@ -27,10 +27,10 @@ LOOK_SECONDS = 1.0
 """How often a process that does not lead looks whether somebody does."""
 BEAT_SECONDS = 1.0
 AGAIN_SECONDS = 0.5
+HEARD_AT_ONCE = 1000
 MINUTE = timedelta(minutes=1)
 FRONT_AT_ONCE = 20_000
 """Bars of the frontier between two commits, where they come as fast as they can."""
-HEARD_AT_ONCE = 1000
 CHUNK = 500
 """Bars of a symbol that catches up between two looks at the frontier: it must not wait."""
 
