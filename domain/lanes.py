@@ -248,7 +248,11 @@ class Lanes:
 
     def catch_up(self, limit: int) -> bool:
         """Beside the frontier, so many bars at most. As advance, without moving the clock."""
-        for lane in [lane for lane in self._lanes.values() if not lane.front and lane.phase is not _FAILED]:
+        lanes = [lane for lane in self._lanes.values() if not lane.front and lane.phase is not _FAILED]
+        # First a bar of each: the gate does not open for one while another has yet to say how far it is behind.
+        if self._run(lane for lane in lanes if lane.phase is _CATCHING_UP and not lane.is_behind and lane.due(self.clock)):
+            return True
+        for lane in lanes:
             due = lane.due(self.clock)
             if self._run(repeat(lane, min(due, limit))):
                 return True

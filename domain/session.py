@@ -58,7 +58,7 @@ class Run(Enum):
     FINISHED = "finished"
 
 
-WAITING = (SessionSymbolPhase.PENDING, SessionSymbolPhase.LOADING)
+ON_ITS_WAY = (SessionSymbolPhase.PENDING, SessionSymbolPhase.LOADING, SessionSymbolPhase.CATCHING_UP)
 AT_THE_FRONTIER = (SessionSymbolPhase.LIVE, SessionSymbolPhase.IDLE)
 OUT = (SessionSymbolPhase.FAILED, SessionSymbolPhase.QUARANTINED)
 
@@ -136,7 +136,7 @@ class SessionSymbol:
 class TradingSession:
     """`clock` is its own time, `number` the version it was started with. `threshold_seconds` and `check_interval` are in force,
     the `given_` ones are what it was started with, if it was. `leaders` counts the processes that have led it; `has_begun` says
-    that the symbols it was started or taken over with have been loaded."""
+    that the symbols it was started or taken over with have been loaded, and have caught up."""
 
     clock: datetime
     number: int = 0
@@ -309,8 +309,8 @@ class TradingSession:
     def advanced(self, clock: datetime, tracked: Mapping[str, SessionSymbol]) -> "Moved":
         """As its leader has brought it: to a time, with those of its symbols that it holds."""
         symbols = tuple(tracked.get(symbol.ticker, symbol) for symbol in self.symbols)
-        is_loaded = not any(symbol.phase in WAITING for symbol in symbols)
-        moved = replace(self, clock=max(clock, self.clock), symbols=symbols, has_begun=self.has_begun or is_loaded)
+        is_there = not any(symbol.phase in ON_ITS_WAY for symbol in symbols)
+        moved = replace(self, clock=max(clock, self.clock), symbols=symbols, has_begun=self.has_begun or is_there)
         return _settled(self, moved, None)
 
     def finished(self) -> "Moved":
@@ -412,12 +412,12 @@ def _withheld(session: TradingSession) -> TradingSession:
 def _opened(before: TradingSession) -> str:
     if before.is_open:
         return "Other symbols are withheld than before."
-    return "Every symbol has caught up." if before.has_begun else "Every symbol has been loaded."
+    return "Every symbol has caught up." if before.has_begun else "The session has begun."
 
 
 def _starting(session: TradingSession) -> str:
-    waiting = sum(symbol.phase in WAITING for symbol in session.symbols)
-    return f"The session is starting: {waiting} of {len(session.symbols)} symbols have to be loaded."
+    waiting = sum(symbol.phase in ON_ITS_WAY for symbol in session.symbols)
+    return f"The session is starting: {waiting} of {len(session.symbols)} symbols are not there yet."
 
 
 def _behind(session: TradingSession, laggards: Sequence[SessionSymbol]) -> str:

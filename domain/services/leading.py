@@ -274,25 +274,30 @@ class Leadership:
 
     async def _forward(self) -> bool:
         """Works off what is due; False when there is nothing to do for now."""
-        if self._is_running:
+        if self._is_moving:
             self._advance()
         if self._is_staffed_anew or self._lanes.has_news or self._now() - self._beat_at >= BEAT_SECONDS:
             self._is_staffed_anew = False
             await self._commit(lambda session: (session, []))
-        if not self._is_running:
-            return False
-        if self._lanes.is_catching_up:
+        if self._is_processing and self._lanes.is_catching_up:
             self._lanes.catch_up(CHUNK)
             return True
+        if not self._is_moving:
+            return False
         if self._is_over:
             await self._commit(TradingSession.finished)
             raise LeadershipLost
         return self._lanes.has_news or not self._session.speed
 
     @property
-    def _is_running(self) -> bool:
-        """Whether bars are processed: of a live session also while it is paused for the outside."""
-        return self._session.has_begun and (self._is_live or self._session.run is Run.RUNNING)
+    def _is_processing(self) -> bool:
+        """Of a live session also while it is paused for the outside."""
+        return self._is_live or self._session.run is Run.RUNNING
+
+    @property
+    def _is_moving(self) -> bool:
+        """Whether its clock is: a replay's stands still until all symbols are there."""
+        return self._is_processing and (self._is_live or self._session.has_begun)
 
     @property
     def _is_over(self) -> bool:
@@ -338,7 +343,7 @@ class Leadership:
 
     async def _wait(self) -> None:
         seconds = BEAT_SECONDS - (self._now() - self._beat_at)
-        if self._is_running and not self._is_live:
+        if self._is_moving and not self._is_live:
             ahead = [close for close in (self._lanes.next_close(), self._ends) if close is not None]
             seconds = min([seconds, *(self._pace.seconds_until(close) for close in ahead if close > self._lanes.clock)])
         with suppress(TimeoutError):
