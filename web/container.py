@@ -1,10 +1,11 @@
 """The one place that wires: settings in, a running system out."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from types import MappingProxyType
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -39,7 +40,7 @@ from providers.registry import RECORDED, open_provider
 from web.metrics import CountedRefreshing, Metrics
 from web.session_config import SessionConfig
 from web.settings import Settings
-from web.workers import Loops, every
+from web.workers import Loop, Loops, every
 
 log = logging.getLogger("freshtape")
 
@@ -184,9 +185,14 @@ def _budget(settings: Settings, provider: MarketDataProvider) -> int | None:
 
 @asynccontextmanager
 async def running_loops(
-    container: Container, on_clock_replaced: Callable[[], None], *, works: bool = True
+    container: Container,
+    on_clock_replaced: Callable[[], None],
+    *,
+    works: bool = True,
+    beside: Mapping[str, Loop] = MappingProxyType({}),
 ) -> AsyncIterator[None]:
-    """The service's background work, supervised, for as long as the block lasts; with the queue's, if it `works`."""
+    """The service's background work, supervised, for as long as the block lasts; if it `works` with the queue's and the
+    session's, and with what is to run `beside` them."""
 
     async def sweep() -> None:
         await container.services.refreshing.end_lapsed_refreshes()
@@ -219,6 +225,8 @@ async def running_loops(
             loops.start("onboarding news", worker.listen)
             loops.start("session leader", container.leader.run)
             loops.start("session news", container.leader.listen)
+        for name, loop in beside.items():
+            loops.start(name, loop)
         if container.engine.kind == "postgresql":
             loops.start("listener", Listener(container.settings.database_url, container.feed).run)
         yield

@@ -1,11 +1,13 @@
 """The demo: a recorded market, onboarded by the service's own code, in a database of its own."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from contextlib import aclosing, contextmanager, suppress
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from domain.errors import InvalidSession, VersionConflict
+from domain.session import SessionMode, SessionState, StartSession
 from providers.sample import listing
 from web.container import Container, open_container
 from web.settings import BUNDLED_SAMPLE, Settings
@@ -13,6 +15,8 @@ from web.settings import BUNDLED_SAMPLE, Settings
 DEMO_CLOCK = datetime(2026, 3, 27, 20, 30, tzinfo=UTC)
 LEFT_OUT = {"PLTR", "QCOM", "TSM"}
 """Symbols of the market that the demo does not know yet: to be onboarded by whoever tries it."""
+DAY, SPEED = date(2026, 3, 25), 60.0
+REPLAYED = ("AAPL", "NVDA", "SPY")
 LONG_AGO = {
     "BA": timedelta(days=8),
     "DIS": timedelta(days=4),
@@ -53,6 +57,18 @@ async def fill(settings: Settings, done: Callable[[str], None]) -> None:
             for ticker in groups[ago]:
                 await _onboard(container, ticker)
                 done(ticker)
+
+
+async def replay_over_and_over(container: Container) -> None:
+    """For ever: starts the replay, and again when one has come to its end. Who stops it has it stopped."""
+    sessions = container.services.sessions
+    asked = StartSession(SessionMode.REPLAY, REPLAYED, DAY, speed=SPEED)
+    async with aclosing(sessions.follow(None)) as moves:
+        async for move in moves:
+            session = move.event.session
+            if session.state is SessionState.FINISHED or session.version == 0:
+                with suppress(VersionConflict, InvalidSession):  # somebody was faster
+                    await sessions.start(asked, session.version)
 
 
 async def _onboard(container: Container, ticker: str) -> None:

@@ -5,7 +5,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import uvicorn
@@ -17,6 +18,7 @@ from web.app import create_app
 from web.container import CannotStart, Container, running_loops
 from web.protocols import PING_SECONDS, PatientHttp, PatientSocket
 from web.settings import Settings
+from web.workers import Loop
 
 T = TypeVar("T")
 
@@ -42,8 +44,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(work)
 
 
-async def serve(container: Container, announce: Callable[[str], None], *, works: bool = True) -> None:
-    """Serves until a signal comes, and works the onboarding queue, if it `works`. `announce` is told the address once
+async def serve(
+    container: Container,
+    announce: Callable[[str], None],
+    *,
+    works: bool = True,
+    beside: Mapping[str, Loop] = MappingProxyType({}),
+) -> None:
+    """Serves until a signal comes, and runs the loops of running_loops, all if it `works`. `announce` is told the address once
     connections are taken. Raises CannotStart, and ClockReplaced when another process has changed the database's clock."""
     sys.set_int_max_str_digits(MOST_DIGITS)
     listener = listen(container.settings.host, container.settings.port)
@@ -57,7 +65,7 @@ async def serve(container: Container, announce: Callable[[str], None], *, works:
         server.should_exit = True
 
     _end_quietly_on_signals(server)
-    async with running_loops(container, on_clock_replaced=stop, works=works):
+    async with running_loops(container, on_clock_replaced=stop, works=works, beside=beside):
         announce(_address(container.settings.host, listener.getsockname()[1]))
         await server.serve(sockets=[listener])
     if is_replaced.is_set():

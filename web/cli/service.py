@@ -1,6 +1,7 @@
 """The service itself: serving it, and what it is set to."""
 
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -52,14 +53,14 @@ def worker() -> None:
 def demo() -> None:
     """Serve a recorded market from a new temporary database: nothing to set up, nothing left behind."""
     from web.container import open_container
-    from web.demo import demo_settings, demo_tickers, fill
+    from web.demo import demo_settings, demo_tickers, fill, replay_over_and_over
     from web.serving import serve as serve_container
 
     async def work(settings: Settings) -> None:
         with progress("Onboarding the sample market", len(demo_tickers(settings.sample_dir))) as done:
             await fill(settings, done)
         async with open_container(settings) as container:
-            await serve_container(container, _invite)
+            await serve_container(container, _invite, beside={"demo": partial(replay_over_and_over, container)})
 
     with demo_settings(current_settings()) as settings:
         run_to_end(work(settings))
