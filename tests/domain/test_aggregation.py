@@ -259,6 +259,24 @@ def test_a_silent_symbols_windows_close_one_after_the_other() -> None:
     ]
 
 
+def test_a_clock_that_goes_back_closes_nothing_twice() -> None:
+    rollup = Rollup(hours("XNYS"))
+    rollup.add(minute(at("2024-11-27 14:32")))
+    assert volumes(rollup.pass_time(at("2024-11-27 14:50"))) == [("5m", 1), ("15m", 1)]
+    assert not rollup.pass_time(at("2024-11-27 14:34"))
+    assert rollup.due == at("2024-11-27 15:00")
+    assert volumes(rollup.pass_time(at("2024-11-27 15:00"))) == [("30m", 1)]
+
+
+def test_hours_hold_no_more_than_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A year's minutes of crypto would be a hundred megabytes."""
+    monkeypatch.setattr("domain.hours._NESTS_HELD", 10)
+    asked = Hours(calendar("XNYS"))
+    every = whole("XNYS", "2024-11-29")
+    assert added(every, Rollup(asked)) == added(every, Rollup(hours("XNYS")))
+    assert 0 < len(asked.nests) <= 10
+
+
 def test_a_minute_that_comes_after_the_clock_completes_its_windows_again() -> None:
     """As every live minute does that is delivered a second after its close."""
     rollup = Rollup(hours("XNYS"))
