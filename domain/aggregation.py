@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal, localcontext
 from functools import reduce
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -192,9 +193,9 @@ class Columns:
 
     @classmethod
     def of(cls, minutes: Sequence[Minute]) -> "Columns":
-        opens, *numbers = zip(*minutes, strict=True) if minutes else [()] * 6
-        first = np.array(opens, np.int64)
-        return cls(first, first + MINUTE, *(np.fromiter(column, object, len(first)) for column in numbers))
+        opens = np.fromiter(map(itemgetter(0), minutes), np.int64, len(minutes))
+        numbers = [np.fromiter(map(itemgetter(place), minutes), object, len(minutes)) for place in range(1, 6)]
+        return cls(opens, opens + MINUTE, *numbers)
 
     def windows(self, interval: Interval) -> list[Window]:
         """The bars, of Decimals, by themselves."""
@@ -210,10 +211,10 @@ def aggregate(minutes: Sequence[Minute], hours: Hours, interval: Interval, until
 def rolled(minutes: Columns, hours: Hours, interval: Interval, until: int) -> Columns:
     """The windows that minutes, one or more, have completed, or the clock by `until`."""
     now = max(until, int(minutes.closes[-1]))
+    first, opens, closes = hours.windows(interval, minutes.opens).T
     traded = hours.traded(minutes.opens)
     if traded is not None:
         minutes = Columns(*(getattr(minutes, column.name)[traded] for column in fields(minutes)))
-    first, opens, closes = hours.windows(interval, minutes.opens).T
     edges = np.append(np.searchsorted(minutes.opens, first), len(minutes.opens))
     held = (edges[:-1] < edges[1:]) & (closes <= now)
     starts, ends = edges[:-1][held], edges[1:][held]

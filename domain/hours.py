@@ -4,7 +4,7 @@ A minute's bucket is (its open − the trading day's open) // the interval, and 
 within. Windows nest: each lies within one of every longer interval.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -83,7 +83,7 @@ class _Day:
 
 
 class _Nests(dict[int, Nest]):
-    """The windows of the minutes that were asked about: a lookup costs the hot path a tenth of the arithmetic."""
+    """The windows of each minute that was asked about, worked out once for all symbols."""
 
     def __init__(self, nest: Callable[[int], Nest]) -> None:
         self._nest = nest
@@ -98,11 +98,12 @@ class _Nests(dict[int, Nest]):
 class Hours:
     """A calendar's trading hours in epoch seconds; one for all symbols that share the calendar.
 
-    Raises OutOfCalendar when asked about a time that the calendar does not know.
+    `nests` has the windows of any minute, by when it opens. Raises OutOfCalendar when asked about a time that the calendar
+    does not know.
     """
 
     def __init__(self, calendar: TradingCalendar) -> None:
-        self.nests = _Nests(self._nest)
+        self.nests: Mapping[int, Nest] = _Nests(self._nest)
         self._calendar = calendar
         self._dates: dict[int, Sequence[_Day]] = {}
         self._asked: Span = (0, 0)
@@ -142,7 +143,8 @@ class Hours:
     def windows(self, interval: Interval, opens: Instants) -> Instants:
         """All windows from that of the first minute, of one or more, or before, to that of the last or later: a row for each,
         the first instant that belongs to it, its opens and its closes."""
-        return np.concatenate([day.windows(LENGTHS[interval]) for day in self._days(opens)])
+        length = LENGTHS[interval]
+        return np.concatenate([day.windows(length) for day in self._days(opens)])
 
     def traded(self, opens: Instants) -> NDArray[np.bool_] | None:
         """Which of the minutes, one or more and in order, belong to a trading day; None for all."""

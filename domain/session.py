@@ -60,6 +60,8 @@ class Run(Enum):
 
 ON_ITS_WAY = (SessionSymbolPhase.PENDING, SessionSymbolPhase.LOADING, SessionSymbolPhase.CATCHING_UP)
 AT_THE_FRONTIER = (SessionSymbolPhase.LIVE, SessionSymbolPhase.IDLE)
+UNDER_WAY = (SessionSymbolPhase.CATCHING_UP, SessionSymbolPhase.LAGGING)
+"""The phases in which a lag keeps a gate shut."""
 OUT = (SessionSymbolPhase.FAILED, SessionSymbolPhase.QUARANTINED)
 
 
@@ -131,6 +133,10 @@ class SessionSymbol:
         """Whether its bars are told as they complete: not what it works through on its way to the others."""
         return not self.is_withheld and self.phase in AT_THE_FRONTIER
 
+    @property
+    def is_lagging(self) -> bool:
+        return self.is_behind and self.phase in UNDER_WAY
+
 
 @dataclass(frozen=True, slots=True)
 class TradingSession:
@@ -183,7 +189,7 @@ class TradingSession:
 
     @property
     def laggards(self) -> list[SessionSymbol]:
-        return [symbol for symbol in self.symbols if symbol.is_behind and symbol.phase is not SessionSymbolPhase.QUARANTINED]
+        return [symbol for symbol in self.symbols if symbol.is_lagging]
 
     def get(self, ticker: str) -> SessionSymbol | None:
         return next((symbol for symbol in self.symbols if symbol.ticker == ticker), None)
@@ -265,7 +271,7 @@ class TradingSession:
         if known is None:
             _expect(len(self.symbols) < MOST_SYMBOLS, "ticker", f"A session holds at most {MOST_SYMBOLS} symbols.")
             added = SessionSymbol(ticker, now, is_withheld=not self.is_active)
-            return _told(self._with(_given(added, threshold, priority)), f"{ticker} was added.")
+            return _regrouped(self._with(_given(added, threshold, priority)), f"{ticker} was added.")
         again = _given(known, threshold, priority)
         if known.phase is SessionSymbolPhase.FAILED:
             again = replace(again, phase=SessionSymbolPhase.PENDING, error=None, is_behind=False)
@@ -277,10 +283,7 @@ class TradingSession:
         if self.get(ticker) is None:
             raise SymbolNotFound(ticker, "does not take part in the session")
         rest = tuple(symbol for symbol in self.symbols if symbol.ticker != ticker)
-        cause = f"{ticker} was removed."
-        without, told = _told(self._commanded(symbols=rest), cause)
-        settled, more = _settled(without, without, cause)
-        return settled, [*told, *more]
+        return _regrouped(self._commanded(symbols=rest), f"{ticker} was removed.")
 
     # ── what it does by itself
 
@@ -353,6 +356,13 @@ def _told(session: TradingSession, cause: str) -> Moved:
     return new, [Epoch(new, cause)]
 
 
+def _regrouped(session: TradingSession, cause: str) -> Moved:
+    """With other members: an epoch for that, and one more where the gate moves for it."""
+    told, first = _told(session, cause)
+    settled, second = _settled(told, told, cause)
+    return settled, [*first, *second]
+
+
 def _settled(before: TradingSession, session: TradingSession, cause: str | None) -> Moved:
     """With the gate as the symbols have it; a new epoch where more or less is shown than before."""
     shut = _why_shut(session)
@@ -384,7 +394,7 @@ def _why_shut(session: TradingSession) -> str | None:
         return _behind(session, laggards)
     if all(symbol.phase in OUT for symbol in session.symbols):
         return "Every symbol has failed or is in quarantine."
-    if all(symbol.phase in OUT or symbol.is_behind for symbol in session.symbols):
+    if all(symbol.phase in OUT or symbol.is_lagging for symbol in session.symbols):
         return _behind(session, laggards)
     return None
 
@@ -400,8 +410,9 @@ def _gated(symbol: SessionSymbol, known: SessionSymbol | None, clock: datetime |
 
 
 def _is_withheld_alone(symbol: SessionSymbol) -> bool:
-    is_broken = symbol.phase is SessionSymbolPhase.FAILED and symbol.watermark is not None
-    return symbol.is_behind or is_broken or symbol.phase is SessionSymbolPhase.QUARANTINED
+    """Also while nothing goes on with what it has, since it failed and until it has been loaded again."""
+    is_at_rest = symbol.phase in (*WAITING, SessionSymbolPhase.FAILED) and symbol.watermark is not None
+    return symbol.is_lagging or is_at_rest or symbol.phase is SessionSymbolPhase.QUARANTINED
 
 
 def _withheld(session: TradingSession) -> TradingSession:

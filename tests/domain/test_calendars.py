@@ -114,6 +114,29 @@ def test_london_has_its_own_days() -> None:
     assert XNYS.trading_day(date(2025, 7, 4)) is None
 
 
+@pytest.mark.parametrize(
+    ("mic", "day", "pause"),
+    [
+        ("XTKS", date(2024, 11, 5), (at(2024, 11, 5, 2, 30), at(2024, 11, 5, 3, 30))),
+        ("XHKG", date(2024, 12, 23), (at(2024, 12, 23, 4), at(2024, 12, 23, 5))),
+        ("XHKG", date(2024, 12, 24), (None, None)),  # a half day
+        ("XSHE", date(2025, 6, 13), (at(2025, 6, 13, 3, 30), at(2025, 6, 13, 5))),
+        ("XNYS", date(2024, 11, 29), (None, None)),
+        ("XKRX", date(2025, 6, 13), (None, None)),  # no longer
+    ],
+)
+def test_a_break_is_the_days_own(mic: str, day: date, pause: tuple[datetime | None, datetime | None]) -> None:
+    found = listed(mic).trading_day(day)
+    assert found is not None
+    assert (found.break_start, found.break_end) == pause
+
+
+def test_hong_kongs_half_day_ends_where_its_break_would_begin() -> None:
+    assert listed("XHKG").trading_day(date(2024, 12, 24)) == TradingDay(
+        date(2024, 12, 24), at(2024, 12, 24, 1, 30), at(2024, 12, 24, 4)
+    )
+
+
 def test_an_exchange_of_the_same_country() -> None:
     assert listed("XSHE") is listed("XSHG")
     assert listed("XSHE").trading_day(date(2025, 10, 1)) is None
@@ -149,6 +172,8 @@ def test_what_an_exchange_calendar_knows_ends_at_its_last_close() -> None:
     assert THREE_DAYS.next_close(FIRST) == at(2025, 6, 13, 17)
     assert THREE_DAYS.next_close(FIRST - US) is None
     assert THREE_DAYS.next_close(LAST) is None
+    assert THREE_DAYS.next_to_close(FIRST - US) is None
+    assert THREE_DAYS.next_to_close(LAST) is None
     assert THREE_DAYS.trading_day(date(2025, 6, 16)) is not None
     assert THREE_DAYS.trading_day(date(2025, 6, 12)) is not None
     assert THREE_DAYS.days_back(date(2025, 6, 16), 2) == date(2025, 6, 12)
@@ -200,6 +225,7 @@ def test_forex_rests_from_saturday_to_monday_midnight() -> None:
 @pytest.mark.parametrize("calendar", [CRYPTO, FOREX])
 def test_the_ends_of_time(calendar: TradingCalendar) -> None:
     assert calendar.next_close(datetime.max.replace(tzinfo=UTC)) is None
+    assert calendar.next_to_close(datetime.max.replace(tzinfo=UTC)) is None
     assert calendar.closed_between(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)) > 2_000_000
     with pytest.raises(OutOfCalendar):
         calendar.trading_day(date.max)
@@ -220,6 +246,17 @@ def test_next_close_is_the_first_that_is_counted(calendar: TradingCalendar, inst
     assert close > instant
     assert calendar.closed_between(instant, close - US) == 0
     assert calendar.closed_between(instant, close) == 1
+
+
+@given(any_calendar, instants)
+@example(FOREX, at(2025, 6, 14))
+@example(XNYS, at(2025, 6, 13, 20))
+@example(listed("XNZE"), at(2024, 12, 23, 12))  # whose half days close on the UTC date before
+def test_the_next_to_close_is_the_day_of_the_next_close(calendar: TradingCalendar, instant: datetime) -> None:
+    found = calendar.next_to_close(instant)
+    assert found is not None
+    assert found.close == calendar.next_close(instant)
+    assert found == calendar.trading_day(found.day)
 
 
 @given(any_calendar, instants, st.integers(0, 60))
