@@ -14,7 +14,8 @@ from enum import Enum
 from itertools import repeat
 from operator import itemgetter
 
-from domain.aggregation import Hours, Minute, Rollup, Window
+from domain.aggregation import Minute, Rollup, Window
+from domain.hours import Hours
 from domain.session import SessionSymbol, SessionSymbolPhase
 
 MINUTE = 60

@@ -58,7 +58,8 @@ class Run(Enum):
     FINISHED = "finished"
 
 
-ON_ITS_WAY = (SessionSymbolPhase.PENDING, SessionSymbolPhase.LOADING, SessionSymbolPhase.CATCHING_UP)
+WAITING = (SessionSymbolPhase.PENDING, SessionSymbolPhase.LOADING)
+ON_ITS_WAY = (*WAITING, SessionSymbolPhase.CATCHING_UP)
 AT_THE_FRONTIER = (SessionSymbolPhase.LIVE, SessionSymbolPhase.IDLE)
 UNDER_WAY = (SessionSymbolPhase.CATCHING_UP, SessionSymbolPhase.LAGGING)
 """The phases in which a lag keeps a gate shut."""

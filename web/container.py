@@ -162,7 +162,7 @@ def _wired(
         return provider.live() or PollingFeed(provider, clock.clock, settings.session_poll_seconds)
 
     loading = Loading(database, provider, services.onboarding, clock.clock)
-    tools = Tools(database, loading, services.bar_feed, open_feed, clock.clock, session_config.rules)
+    tools = Tools(database, loading, services.bar_feed, open_feed, clock.clock, session_config.rules, metrics)
     return Container(
         settings,
         engine,

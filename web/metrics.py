@@ -11,8 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.clock import Clock
 from domain.errors import Refusal
+from domain.lanes import Arrival
 from domain.ports import Database, MarketDataProvider
 from domain.services.refreshing import Refreshed, Refreshing
+from domain.session import TradingSession
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped there; each metric would have a series more
 
@@ -41,6 +43,24 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self._session_bars = Counter(
+            "freshtape_session_bars", "Minute bars that the session has processed here.", registry=self.registry
+        )
+        self._session_turns = Counter(
+            "freshtape_session_gate_transitions", "Turns of the session's gate.", ["to"], registry=self.registry
+        )
+        self._session_arrivals = Counter(
+            "freshtape_session_arrivals",
+            "Minutes that a live session heard: next, late, revised, duplicate or outside trading hours.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self._session_lags = Gauge(
+            "freshtape_session_lag_seconds",
+            "How far each symbol of the session that is led here is behind its clock.",
+            ["ticker"],
+            registry=self.registry,
+        )
         self._provider_calls = Histogram(
             "freshtape_provider_call_seconds",
             "Calls of providers, those refused by the gate among them.",
@@ -59,6 +79,23 @@ class Metrics:
 
     def provider_call(self, provider: str, operation: str, outcome: str, seconds: float) -> None:
         self._provider_calls.labels(provider, operation, outcome).observe(seconds)
+
+    # ── the leader's Observer
+
+    def stored(self, session: TradingSession, bars: int, *, has_turned: bool) -> None:
+        self._session_bars.inc(bars)
+        if has_turned:
+            self._session_turns.labels("open" if session.is_active else "shut").inc()
+        self._session_lags.clear()
+        for symbol in session.symbols:
+            if (lag := session.lag_of(symbol)) is not None:
+                self._session_lags.labels(symbol.ticker).set(lag)
+
+    def arrived(self, arrival: Arrival) -> None:
+        self._session_arrivals.labels(arrival.value).inc()
+
+    def left(self) -> None:
+        self._session_lags.clear()
 
     def request(self, path: str, method: str, status: int) -> None:
         self._requests.labels(path if path in PATHS else "other", method, status).inc()

@@ -8,13 +8,14 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Protocol
 
 from domain.aggregation import Minute, Window
 from domain.bars import Bar, Interval
 from domain.clock import Clock
 from domain.errors import StoreUnavailable
 from domain.events import LoggedMove, SessionMoved
-from domain.lanes import Lanes
+from domain.lanes import Arrival, Lanes
 from domain.ports import Database, EventFeed, Heard, LiveFeed, UnitOfWork
 from domain.services.loading import CannotLoad, Loaded, Loading, minute_of
 from domain.services.telling import BarFeed
@@ -47,6 +48,22 @@ class Lead:
     token: int
 
 
+class Observer(Protocol):
+    """Who counts what the leader does."""
+
+    def stored(self, session: TradingSession, bars: int, *, has_turned: bool) -> None:
+        """A commit: how the session stands, the minutes processed, and whether its gate has opened or shut."""
+        ...
+
+    def arrived(self, arrival: Arrival) -> None:
+        """A minute of a live session."""
+        ...
+
+    def left(self) -> None:
+        """This process leads no more."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What leading a session takes."""
@@ -57,6 +74,7 @@ class Tools:
     open_feed: Callable[[], LiveFeed]
     clock: Clock
     rules: Callable[[], StreamingRules]
+    observer: Observer
 
     def told(self, epochs: Sequence[Epoch]) -> list[SessionMoved]:
         return [SessionMoved(epoch.session, epoch.cause, self.clock.now()) for epoch in epochs]
@@ -114,6 +132,7 @@ class Leader:
             log.info("the session is led no more by this process")
         finally:
             self._tools.bar_feed.is_told_here = False
+            self._tools.observer.left()
             await self._resign(lead.token)
 
     async def _resign(self, token: int) -> None:
@@ -325,7 +344,7 @@ class Leadership:
             self._lanes.heard = now
             for bar in heard.bars:
                 if (lane := self._lanes.get(bar.ticker)) is not None:
-                    self._lanes.arrive(lane, minute_of(bar))
+                    self._tools.observer.arrived(self._lanes.arrive(lane, minute_of(bar)))
                 elif bar.ticker in self._admitted:
                     live.early.setdefault(bar.ticker, []).append(bar)
 
@@ -372,6 +391,8 @@ class Leadership:
             self._pace.set(self._lanes.clock)
         self._session = after
         self._tools.bar_feed.publish(self._to_tell(before, after), after.number)
+        bars = sum(len(lane.processed_anew()) for lane in self._lanes)
+        self._tools.observer.stored(after, bars, has_turned=before.is_active is not after.is_active)
         self._lanes.settle()
 
     async def _store(self, change: Callable[[TradingSession], Moved]) -> TradingSession:

@@ -6,11 +6,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from domain.aggregation import Hours, Minute
+from domain.aggregation import Minute
 from domain.bars import Bar, CorporateAction, Interval, split_adjusted
 from domain.calendars import OutOfCalendar, TradingCalendar, TradingDay, calendar_for
 from domain.clock import Clock
 from domain.errors import ProviderUnavailable, QueueFull, Refusal, StoreUnavailable
+from domain.hours import Hours
 from domain.onboarding import JobStatus
 from domain.ports import Database, MarketDataProvider
 from domain.services.asking import ask
