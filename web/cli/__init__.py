@@ -9,7 +9,7 @@ import logging
 import typer
 
 from domain.errors import ProviderUnavailable, Refusal, StoreUnavailable
-from web.cli import market, onboarding, service
+from web.cli import market, onboarding, service, session
 from web.cli.database import db
 from web.cli.portfolios import portfolio
 from web.cli.shared import REFUSED, UNAVAILABLE, fail
@@ -26,6 +26,7 @@ for commands in (service.app, market.app, onboarding.app):
 app.add_typer(db, name="db")
 app.add_typer(symbols, name="symbols")
 app.add_typer(portfolio, name="portfolio")
+app.add_typer(session.app, name="session")
 
 
 def main() -> None:

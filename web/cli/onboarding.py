@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from domain.onboarding import JobStatus, OnboardingPhase
 from web.cli.board import Board, board
-from web.cli.shared import REFUSED, UNAVAILABLE, Tickers, current_settings, err, fail, out, run_to_end
+from web.cli.shared import REFUSED, Tickers, Url, ask_service, err, out
 from web.remote import RefusedByService, Unreachable, reach
 
 ONBOARD = """mutation ($input: OnboardSymbolsInput!) { onboardSymbols(input: $input) {
@@ -29,9 +29,7 @@ app = typer.Typer()
 @app.command()
 def onboard(
     tickers: Tickers,
-    url: Annotated[
-        str | None, typer.Option(help="Of the service that is to do it; by default the one at HOST and PORT.")
-    ] = None,
+    url: Url = None,
 ) -> None:
     """Ask a running service to bring symbols to where analytics can use them, and watch."""
 
@@ -40,12 +38,7 @@ def onboard(
             await _onboard(address, tickers, shown)
         return 0 if shown.is_good else REFUSED
 
-    try:
-        raise typer.Exit(run_to_end(work(url or current_settings().address)))
-    except RefusedByService as refusal:
-        fail(str(refusal), REFUSED)
-    except Unreachable as refusal:
-        fail(str(refusal), UNAVAILABLE)
+    raise typer.Exit(ask_service(work, url))
 
 
 async def _onboard(url: str, tickers: Sequence[str], board: Board) -> None:

@@ -17,7 +17,7 @@ from domain.onboarding import JobStatus, OnboardingJob
 from domain.portfolio import Portfolio
 from domain.portfolio_csv import RowError
 from web.cli.board import board
-from web.cli.shared import REFUSED, current_settings, err, fail, open_services, out, run_to_end, shown, table_of
+from web.cli.shared import REFUSED, current_settings, err, fail, many, open_services, out, run_to_end, shown, table_of
 from web.workers import Loops
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _text(file: Path) -> str:
 
 def _tell_checked(checked: "Checked") -> int:
     _tell_errors(checked.errors)
-    out.print(f"{_many(len(checked.lots), 'row')} would be imported, {_many(len(checked.errors), 'mistake')}.")
+    out.print(f"{many(len(checked.lots), 'row')} would be imported, {many(len(checked.errors), 'mistake')}.")
     for what, tickers in (("tracked", checked.known), ("not tracked yet", checked.unknown)):
         if tickers:
             out.print(f"{what}: {', '.join(tickers)}", markup=False)
@@ -142,11 +142,11 @@ def _tell_imported(done: "Imported") -> None:
     found = done.portfolio
     out.print(f"{found.name} is imported, version {found.version}.{_totals(found)}", markup=False)
     if done.rejected:
-        out.print(f"{_many(len(done.rejected), 'mistake')}: these rows are left out.")
+        out.print(f"{many(len(done.rejected), 'mistake')}: these rows are left out.")
     if done.pending:
         waiting = len(done.pending) - len(done.jobs)
         places = f", {waiting} of them waiting for a place in the queue" if waiting else ""
-        out.print(f"{_many(len(done.pending), 'symbol')} to be loaded{places}.")
+        out.print(f"{many(len(done.pending), 'symbol')} to be loaded{places}.")
 
 
 def _tell_errors(errors: Sequence[RowError]) -> None:
@@ -158,15 +158,11 @@ def _tell_errors(errors: Sequence[RowError]) -> None:
         err.print(table)
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
 def _totals(found: Portfolio) -> str:
     totals = found.snapshot
     if totals is None:
         return ""
-    partly = "" if totals.is_complete else f", of {_many(totals.position_count, 'position')} alone"
+    partly = "" if totals.is_complete else f", of {many(totals.position_count, 'position')} alone"
     return (
         f" Worth {totals.total_value:f} {totals.currency} on {totals.date}, "
         f"{totals.total_pnl:+f} ({totals.pnl_percent:+.2f} %){partly}."
@@ -219,13 +215,13 @@ async def _follow(container: "Container", after: Position, tickers: Sequence[str
             while ahead and not stopped.is_set():
                 job = await _next(steps, stopped)
                 if job is None and not stopped.is_set() and not await _is_worked(container):
-                    out.print(f"Nobody takes them up: `freshtape serve` does. Still queued: {_many(len(ahead), 'symbol')}.")
+                    out.print(f"Nobody takes them up: `freshtape serve` does. Still queued: {many(len(ahead), 'symbol')}.")
                     return
                 if job is not None and job.ticker in ahead:
                     shown_to.show(job.ticker, job.status, job.phase, job.progress_percent, job.error)
                     ahead -= set() if job.is_active else {job.ticker}
     if ahead:
-        out.print(f"They go on without you: {_many(len(ahead), 'symbol')} to come.")
+        out.print(f"They go on without you: {many(len(ahead), 'symbol')} to come.")
 
 
 async def _next(steps: Steps, stopped: asyncio.Event) -> OnboardingJob | None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from web.remote import RefusedByService, Unreachable
 from web.settings import Settings, WrongSetting, load_settings
 
 WIDE = 1000
@@ -21,6 +22,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.st
 WRONG, REFUSED, UNAVAILABLE = 2, 3, 4
 
 Tickers = Annotated[list[str], typer.Argument(help="AAPL, brk.b, eurusd, BTC-USD, …", show_default=False)]
+Url = Annotated[str | None, typer.Option(help="Of the service that is to do it; by default the one at HOST and PORT.")]
 
 
 def fail(sentence: str, code: int) -> None:
@@ -37,6 +39,10 @@ def table_of(*columns: str) -> Table:
 
 def shown(value: object) -> str:
     return "–" if value is None else str(value)
+
+
+def many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 @contextmanager
@@ -87,3 +93,13 @@ def run_to_end(work: Coroutine[Any, Any, Any]) -> Any:
         fail(str(refusal), UNAVAILABLE)
     except (CannotStart, UnknownRevision, ClockReplaced, WrongSetting) as refusal:
         fail(str(refusal), WRONG)
+
+
+def ask_service(work: Callable[[str], Coroutine[Any, Any, Any]], url: str | None) -> Any:
+    """Work with the service at an address, run to its end."""
+    try:
+        return run_to_end(work(url or current_settings().address))
+    except RefusedByService as refusal:
+        fail(str(refusal), REFUSED)
+    except Unreachable as refusal:
+        fail(str(refusal), UNAVAILABLE)
