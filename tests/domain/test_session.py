@@ -81,7 +81,7 @@ def test_a_start() -> None:
     assert (session.state, session.version, session.epoch, session.number) == (SessionState.STARTING, 1, 1, 1)
     assert session.clock == OPENS
     assert session.symbols == (SessionSymbol("AAPL", NOW), SessionSymbol("MSFT", NOW))
-    assert session.reason == "The session is starting: 2 of 2 symbols have to be loaded."
+    assert session.reason == "The session is starting: 2 of 2 symbols are not there yet."
     assert causes(epochs) == [(1, False, "The session was started.")]
     assert epochs[0].session == session
 
@@ -270,11 +270,11 @@ def test_it_opens_once_all_are_loaded() -> None:
     session, epochs = told(started(), AAPL=LIVE, MSFT=LOADING)
     assert (session.state, session.reason, epochs) == (
         SessionState.STARTING,
-        "The session is starting: 1 of 2 symbols have to be loaded.",
+        "The session is starting: 1 of 2 symbols are not there yet.",
         [],
     )
     session, epochs = told(session, MSFT=LIVE)
-    assert causes(epochs) == [(2, True, "Every symbol has been loaded.")]
+    assert causes(epochs) == [(2, True, "The session has begun.")]
     assert (session.state, session.reason) == (SessionState.ACTIVE, None)
 
 
@@ -398,9 +398,9 @@ def test_another_leader_is_an_epoch_and_the_symbols_are_loaded_again() -> None:
     assert (taken.leaders, taken.version, taken.state) == (2, 1, SessionState.STARTING)
     assert [symbol.phase for symbol in taken.symbols] == [PENDING, FAILED]
     assert withheld(taken) == ["AAPL", "MSFT"]
-    assert taken.reason == "The session is starting: 1 of 2 symbols have to be loaded."
+    assert taken.reason == "The session is starting: 1 of 2 symbols are not there yet."
     opened, epochs = told(taken, AAPL=LIVE)
-    assert causes(epochs) == [(4, True, "Every symbol has been loaded.")]
+    assert causes(epochs) == [(4, True, "The session has begun.")]
     assert withheld(opened) == []
 
 
