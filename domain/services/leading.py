@@ -385,6 +385,8 @@ class Leadership:
             except StoreUnavailable as error:
                 log.warning("the session cannot be stored, and is tried again: %s", error)
                 await asyncio.sleep(AGAIN_SECONDS)
+        if after is None:
+            raise LeadershipLost
         self._beat_at = self._now()
         has_resumed = before.run is not after.run or before.has_begun is not after.has_begun
         if has_resumed:
@@ -395,17 +397,20 @@ class Leadership:
         self._tools.observer.stored(after, bars, has_turned=before.is_active is not after.is_active)
         self._lanes.settle()
 
-    async def _store(self, change: Callable[[TradingSession], Moved]) -> TradingSession:
+    async def _store(self, change: Callable[[TradingSession], Moved]) -> TradingSession | None:
+        """None when it was stopped: what a live session has heard by then is stored all the same."""
         async with self._tools.database.write() as unit:
             stored = await unit.session.lock(self._session)
-            if stored is None or stored.token != self._token or not stored.session.is_going:
+            if stored is None or stored.token != self._token:
                 raise LeadershipLost
+            if self._is_live:
+                await unit.bars.upsert(self._minutes_to_store())
+            if not stored.session.is_going:
+                return None
             if stored.session.version != self._session.version:
                 self._adopt(stored.session)
             session, epochs = stored.session.ruled(self._rules()).advanced(self._clock(), self._tracked(stored.session))
             session, more = change(session)
-            if self._is_live:
-                await unit.bars.upsert(self._minutes_to_store())
             await unit.session_bars.upsert(self._windows())
             await unit.session.save(session)
             await unit.session.lead(self._token)

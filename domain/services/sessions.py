@@ -9,7 +9,7 @@ from datetime import date, datetime
 from domain.bars import Interval, split_adjusted
 from domain.calendars import OutOfCalendar, TradingDay, calendar_for
 from domain.clock import Clock
-from domain.errors import InvalidSession, ProviderUnavailable, SymbolNotFound
+from domain.errors import InvalidSession, ProviderUnavailable, StoreUnavailable, SymbolNotFound
 from domain.events import Logged, LoggedMove, Position, SessionMoved
 from domain.ports import BarPage, BarQuery, Database, EventFeed, MarketDataProvider, SymbolCatalogue, UnitOfWork
 from domain.services.asking import ask
@@ -52,7 +52,17 @@ class Sessions:
         return await self._watch.look()
 
     async def bars(self, ticker: str, query: BarQuery) -> BarPage:
-        """The session's own of one of its symbols; `until` of the query is the session's to say. Raises SymbolNotFound."""
+        """The session's own of one of its symbols; `until` of the query is the session's to say. Withheld, too, when the
+        database has not been heard for 5 s. Raises SymbolNotFound."""
+        try:
+            return await self._bars(ticker, query)
+        except StoreUnavailable:
+            known = self._watch.known()
+            if (symbol := known.get(ticker)) is None or not symbol.is_withheld:
+                raise
+            return BarPage([], has_more=False, is_withheld=True, epoch=known.epoch)
+
+    async def _bars(self, ticker: str, query: BarQuery) -> BarPage:
         async with self._database.snapshot() as unit:
             session = seen(await unit.session.read(), self._clock)
             symbol = session.get(ticker)
