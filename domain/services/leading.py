@@ -85,7 +85,7 @@ class Leader:
 
     def __init__(self, feed: EventFeed, tools: Tools) -> None:
         self._feed = feed
-        self._tools = tools
+        self.tools = tools
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -107,10 +107,10 @@ class Leader:
 
     async def _claim(self) -> Lead | None:
         with suppress(StoreUnavailable):
-            async with self._tools.database.read() as unit:
+            async with self.tools.database.read() as unit:
                 stored = await unit.session.read()
             if stored is not None and stored.session.is_going and stored.is_free:
-                async with self._tools.database.write() as unit:
+                async with self.tools.database.write() as unit:
                     return await self._take(unit)
         return None
 
@@ -121,23 +121,23 @@ class Leader:
         session, epochs = stored.session.led()
         await unit.session.save(session)
         await unit.session.lead(stored.token + 1)
-        await unit.events.append(*self._tools.told(epochs))
+        await unit.events.append(*self.tools.told(epochs))
         return Lead(session, stored.token + 1)
 
     async def _lead(self, lead: Lead) -> None:
-        self._tools.bar_feed.is_told_here = True
+        self.tools.bar_feed.is_told_here = True
         try:
-            await Leadership(lead, self._tools, self._wake).run()
+            await Leadership(lead, self.tools, self._wake).run()
         except LeadershipLost:
             log.info("the session is led no more by this process")
         finally:
-            self._tools.bar_feed.is_told_here = False
-            self._tools.observer.left()
+            self.tools.bar_feed.is_told_here = False
+            self.tools.observer.left()
             await self._resign(lead.token)
 
     async def _resign(self, token: int) -> None:
         with suppress(StoreUnavailable):
-            async with self._tools.database.write() as unit:
+            async with self.tools.database.write() as unit:
                 await unit.session.resign(token)
 
 

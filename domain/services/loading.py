@@ -43,7 +43,7 @@ class Loaded:
 class Loading:
     def __init__(self, database: Database, provider: MarketDataProvider, onboarding: Onboarding, clock: Clock) -> None:
         self._database = database
-        self._provider = provider
+        self.provider = provider
         self._onboarding = onboarding
         self._clock = clock
         self._hours: dict[int, Hours] = {}
@@ -108,7 +108,7 @@ class Loading:
             day=day,
             minutes=[minute_of(bar) for bar in split_adjusted(held, actions, day.day)],
             actions=actions,
-            source=held[-1].source if held else self._provider.name,
+            source=held[-1].source if held else self.provider.name,
         )
 
     async def _held(self, ticker: str, day: TradingDay, until: datetime) -> list[Bar]:
@@ -120,7 +120,7 @@ class Loading:
         """What the provider has, stored; what is held, where it does not answer."""
         begins = (day.open - day.eve).date()
         try:
-            history = await ask(self._provider.name, self._provider.history(symbol, Interval.ONE_MINUTE, begins, until))
+            history = await ask(self.provider.name, self.provider.history(symbol, Interval.ONE_MINUTE, begins, until))
         except ProviderUnavailable as refusal:
             if not held:
                 raise CannotLoad(refusal.message) from refusal
