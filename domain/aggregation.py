@@ -125,14 +125,14 @@ class Rollup:
         again = Rollup(self._hours)
         completed = [window for minute in minutes for window in again.add(minute)]
         completed += again.pass_time(self._passed)
-        if again._shortest.opens >= self._shortest.opens:
+        if again._shortest.opens >= self._shortest.opens:  # the newest minute's day, not an earlier one
             for name in self.__slots__:
                 setattr(self, name, getattr(again, name))
         nest = self._hours.nests[opens]
         return [window for window in completed if (window.opens, window.closes) in nest]
 
     def _turn(self, minute: Minute) -> Sequence[Window]:
-        """Adds a minute that is the first of its shortest window, or the last, or came after the clock."""
+        """Adds a minute that is the first of its shortest window, or comes when the clock has closed that."""
         opens = minute[0]
         due = self.due
         left = self._completed(self._passed, opens) if due is not None and opens >= due else ()
@@ -198,7 +198,7 @@ class Columns:
         return cls(opens, opens + MINUTE, *numbers)
 
     def windows(self, interval: Interval) -> list[Window]:
-        """The bars, of Decimals, by themselves."""
+        """Of columns of Decimals."""
         columns = (self.opens, self.closes, self.open, self.high, self.low, self.close, self.volume)
         return [Window(interval, *row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 

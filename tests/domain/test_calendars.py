@@ -256,6 +256,7 @@ def test_the_next_to_close_is_the_day_of_the_next_close(calendar: TradingCalenda
     found = calendar.next_to_close(instant)
     assert found is not None
     assert found.close == calendar.next_close(instant)
+    assert calendar.closed_between(instant, found.close) == 1
     assert found == calendar.trading_day(found.day)
 
 
