@@ -48,6 +48,35 @@ class MarketDataProvider(Protocol):
         """The newest prices, in the order asked for; what the provider does not know is not among them."""
         ...
 
+    def live(self) -> "LiveFeed | None":
+        """Its own stream; None when it has none and minutes have to be asked for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a live feed tells: minute bars that are over, oldest first; empty: all is well and there is nothing new."""
+
+    bars: tuple[Bar, ...] = ()
+
+
+class LiveFeed(Protocol):
+    """Minute bars as they come, of the symbols that are watched. Reconnects by itself; what it tells, also nothing, says that
+    it is alive: when it hears nothing it tells nothing."""
+
+    @property
+    def period_seconds(self) -> float:
+        """How long it may be silent though all is well: its poll's period; 0 for one that is pushed to."""
+        ...
+
+    def watch(self, symbols: Sequence[Symbol]) -> None:
+        """Exactly these from now on."""
+        ...
+
+    def heard(self) -> AsyncGenerator[Heard, None]:
+        """For ever, to one listener; ends what it holds open when closed."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SymbolQuery:

@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop
 from domain.bars import History, Interval
 from domain.errors import NoData, ProviderUnavailable, SymbolNotFound, Trouble
 from domain.gates import Gate, whole_seconds
-from domain.ports import Database, MarketDataProvider
+from domain.ports import Database, LiveFeed, MarketDataProvider
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass
@@ -73,6 +73,10 @@ class GatedProvider:
 
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
         return await self._call("quotes", lambda: self._provider.quotes(tickers))
+
+    def live(self) -> LiveFeed | None:
+        """As the provider has it: a stream is no request, and waits by itself before it connects again."""
+        return self._provider.live()
 
     # ── a call, of up to three requests
 

@@ -67,6 +67,9 @@ class SampleProvider:
         """The newest closes known at the clock, of days and of minutes."""
         return await self._read(lambda: [quote for ticker in tickers for quote in self._quote(ticker)])
 
+    def live(self) -> None:
+        """Nobody tells of a market that is recorded."""
+
     async def _read(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.to_thread(work)

@@ -9,6 +9,7 @@ from typing import Any
 
 from domain.bars import Bar, CorporateAction, History, Interval
 from domain.errors import SymbolNotFound
+from domain.ports import LiveFeed
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass
@@ -56,7 +57,8 @@ def walk(ticker: str, last: date, days: int = 250) -> tuple[Bar, ...]:
 
 
 class StubProvider:
-    """Knows `profiles`; answers `history` with `bars`, or its course, a wave by itself, and `quotes` with `prices`."""
+    """Knows `profiles`; answers `history` with `bars`, or its course, a wave by itself, and `quotes` with `prices`; `live`
+    is its `feed`."""
 
     name = "stub"
     asset_classes = frozenset({AssetClass.STOCK, AssetClass.CRYPTO})
@@ -67,6 +69,7 @@ class StubProvider:
         self.course: Callable[[str, date], Sequence[Bar]] = wave
         self.actions: Sequence[CorporateAction] = ()
         self.prices: dict[str, Quote] = {}
+        self.feed: LiveFeed | None = None
         self.asked: list[tuple[str, date, datetime]] = []
         self.before_answer: Callable[[], Awaitable[None]] | None = None
         self.before_answer_on: Callable[[str], Awaitable[None]] | None = None
@@ -91,6 +94,9 @@ class StubProvider:
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
         await self._pause()
         return [self.prices[ticker] for ticker in tickers if ticker in self.prices]
+
+    def live(self) -> LiveFeed | None:
+        return self.feed
 
     def _expect(self, ticker: str) -> None:
         if ticker not in self.profiles:
