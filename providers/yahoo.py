@@ -40,6 +40,7 @@ from providers.yahoo_shapes import (
     unit_of,
     yahoo_symbol,
 )
+from providers.yahoo_stream import YahooStream
 
 log = logging.getLogger("freshtape.yahoo")
 
@@ -63,6 +64,7 @@ class YahooProvider:
     def __init__(self, clock: Clock, url: str) -> None:
         """`url` is the server to ask, empty for Yahoo's own."""
         self._clock = clock
+        self._url = url
         self._session = YahooSession(url, clock)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=NAME)
         self._data = _yfinance_on(self._session)
@@ -80,6 +82,9 @@ class YahooProvider:
 
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
         return await self._ask(lambda: list(_usable(quote_of, tickers, self._entries(tickers))))
+
+    def live(self) -> YahooStream:
+        return YahooStream(self._clock, self._url)
 
     async def _ask(self, work: Callable[[], T]) -> T:
         """What the work gives, done in a thread. Raises refusals only."""

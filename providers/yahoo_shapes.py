@@ -22,6 +22,7 @@ from domain.errors import InvalidTicker
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import FORMS, AssetClass, Form, form_of, normalise, pair_of
+from domain.ticks import Tick
 
 log = logging.getLogger("freshtape.yahoo")
 
@@ -162,6 +163,32 @@ def quote_of(ticker: str, entry: Mapping[str, Any]) -> Quote | None:
         )
     except (ArithmeticError, ValueError, TypeError, OSError) as error:
         raise Unusable(str(error)) from error
+
+
+# ── ticks
+
+REGULAR = 1
+"""Of `market_hours`; before and after them are 0 and 2."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_IN_PARTS = {unit.currency for unit in MINOR.values()}
+
+
+def tick_of(symbol: Symbol, pricing: Any) -> Tick:
+    """A PricingData of the symbol, in its major unit. What was not sent is 0 or empty. Raises Unusable.
+
+    Most ticks do not say their currency: it is then the symbol's, unless that may be told in parts of it as well.
+    """
+    unit = unit_of(pricing.currency or (symbol.currency if symbol.currency not in _IN_PARTS else None))
+    if not 0 < pricing.price < float("inf"):
+        raise Unusable("no price")
+    try:
+        at = _EPOCH + timedelta(milliseconds=pricing.time)
+    except OverflowError:
+        raise Unusable("no time") from None
+    if pricing.time <= 0:
+        raise Unusable("no time")
+    volume = Decimal(pricing.day_volume) if pricing.day_volume > 0 else None
+    return Tick(symbol.ticker, at, unit.price(pricing.price), volume)
 
 
 # ── history

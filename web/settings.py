@@ -240,7 +240,8 @@ class Settings(BaseSettings):
     )
     yahoo_url: Annotated[str, AfterValidator(_server_url)] = Field(
         default="",
-        description="The server that the provider yahoo asks. Empty: Yahoo itself.",
+        description="The server that the provider yahoo asks, over HTTP, and listens to, over WebSocket (`http://` makes it "
+        "`ws://`, `https://` `wss://`, at `/`). Empty: Yahoo itself.",
         json_schema_extra={
             "allowed": "empty, or the address of a server that answers as Yahoo does, such as http://127.0.0.1:8765"
         },

@@ -14,4 +14,6 @@ if __name__ == "__main__":
         print(f"The Yahoo stub is at {address}")  # noqa: T201 - a command
         print(server.__doc__)  # noqa: T201
         print(f"    FRESHTAPE_YAHOO_URL={address} .venv/bin/freshtape serve", flush=True)  # noqa: T201
-        uvicorn.Server(uvicorn.Config(YahooStub(), lifespan="off", ws="none", log_level=60)).run([listener])
+        stub = YahooStub()
+        stub.streamer.walks_on = stub.market
+        uvicorn.Server(uvicorn.Config(stub, lifespan="off", ws="websockets-sansio", log_level=60)).run([listener])

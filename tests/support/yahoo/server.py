@@ -12,7 +12,7 @@ Every symbol of the sample market is there, and these:
     TSLOW  TCUT             answers after half a minute; breaks off in the middle of its answer
 
 Anything else is unknown. Quotes need the crumb, and the crumb the cookie, which is set by / or for consent; charts and
-searches need neither.
+searches need neither. A WebSocket at / streams prices of what it is told to subscribe to: see streamer.py.
 
     GET    /_stub/requests  what was asked, oldest first: path and monotonic seconds; DELETE forgets it
     POST   /_stub/trouble   {"kind": "rate_limited", "path": "/v8/", "retry_after": "30", "seconds": 30, "times": 3}: all paths
@@ -40,6 +40,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tests.support.yahoo.market import Market
+from tests.support.yahoo.streamer import Streamer
 
 CRUMB = "stub.crumb"
 CONSENT = '<html><form><input name="csrfToken" value="1"><input name="sessionId" value="2"></form></html>'
@@ -72,6 +73,7 @@ class YahooStub:
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.market = Market(now)
+        self.streamer = Streamer()
         self.asked: list[Asked] = []
         self.troubles: list[Trouble] = []
         self.crumb = CRUMB
@@ -97,11 +99,14 @@ class YahooStub:
     def calm(self) -> None:
         """No trouble, nothing asked."""
         self.crumb = CRUMB
+        self.streamer.calm()
         self.troubles.clear()
         self.asked.clear()
         self.most_open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            return await self.streamer(scope, receive, send)
         if scope["type"] != "http" or scope["path"].startswith("/_stub/"):
             return await self._app(scope, receive, send)
         query = scope["query_string"].decode()
@@ -216,7 +221,7 @@ def _chart_error(status: int, code: str, description: str) -> Response:
 def running(stub: YahooStub) -> Iterator[str]:
     """The stub on a socket, in a thread of its own; gives its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(stub, lifespan="off", ws="none", log_level=60, timeout_graceful_shutdown=0)
+        config = uvicorn.Config(stub, lifespan="off", ws="websockets-sansio", log_level=60, timeout_graceful_shutdown=0)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
