@@ -21,6 +21,7 @@ from domain.bars import ActionKind, Bar, CorporateAction, History, Interval, spl
 from domain.calendars import calendar_for, hours_of
 from domain.clock import Clock, parse_instant
 from domain.errors import InvalidTicker, ProviderUnavailable, SymbolNotFound
+from domain.ports import LiveFeed
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass, normalise
@@ -67,8 +68,8 @@ class SampleProvider:
         """The newest closes known at the clock, of days and of minutes."""
         return await self._read(lambda: [quote for ticker in tickers for quote in self._quote(ticker)])
 
-    def live(self) -> None:
-        """Nobody tells of a market that is recorded."""
+    def live(self) -> LiveFeed | None:
+        return None
 
     async def _read(self, work: Callable[[], T]) -> T:
         try:
