@@ -187,10 +187,10 @@ def _pricing(frame: str | bytes) -> Any:
             raise Unusable("no JSON") from None
         if message.get("type") != "pricing":
             return None
-        text = str(message.get("message"))
+        text = message.get("message")
     try:
         pricing = PricingData.FromString(b64decode(text, validate=True))
-    except ValueError:
+    except (ValueError, TypeError):
         raise Unusable("no base64") from None
     except Exception:  # DecodeError, of a package that only yfinance depends on
         raise Unusable("no PricingData") from None

@@ -27,7 +27,7 @@ def pricing(symbol: str, at: datetime, price: float, volume: int = 0, **fields: 
     return b64encode(data.SerializeToString()).decode()
 
 
-def framed(message: str) -> str:
+def framed(message: object) -> str:
     """The same in version 2."""
     return json.dumps({"type": "pricing", "message": message})
 
