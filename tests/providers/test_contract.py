@@ -114,3 +114,10 @@ async def test_quotes(provider: MarketDataProvider) -> None:
     assert quotes[1].price == Decimal("248.8"), "the close of the last day"
     assert await provider.quotes(["ZZZZ"]) == []
     assert await provider.quotes([]) == []
+
+
+async def test_a_provider_without_a_stream_says_so(provider: MarketDataProvider) -> None:
+    feed = provider.live()
+    assert (feed is None) == (provider.name != "yahoo")
+    if feed is not None:
+        assert feed.period_seconds == 0, "it is pushed to"

@@ -13,13 +13,14 @@ from domain.bars import History, Interval
 from domain.errors import NoData, ProviderUnavailable, SymbolNotFound, Trouble
 from domain.gates import CircuitState, Gate
 from domain.services import asking
+from domain.services.polling import PollingFeed
 from domain.symbols import Symbol
 from domain.tickers import AssetClass
 from persistence.engine import Engine
 from persistence.unit_of_work import SqlDatabase, SqlUnitOfWork
 from providers import gate as gating
 from providers.gate import GatedProvider
-from tests.support.clock import EVENING
+from tests.support.clock import EVENING, ManualClock
 from tests.support.process import until
 from tests.support.provider import StubProvider, profile
 
@@ -410,3 +411,11 @@ async def test_the_budget_is_one_for_all_processes(database: SqlDatabase, databa
     await asyncio.gather(*(ask(gated) for gated in both for _ in range(5)))
     await engine.close()
     assert sum(gated.requests for gated in both) == 4
+
+
+async def test_a_stream_passes_as_it_is(database: SqlDatabase, provider: StubProvider, statements: list[str]) -> None:
+    gated = Gated(database, provider)
+    assert gated.provider.live() is None
+    provider.feed = PollingFeed(provider, ManualClock(), 60)
+    assert gated.provider.live() is provider.feed
+    assert (statements, gated.observed) == ([], [])

@@ -355,7 +355,11 @@ async def test_without_the_watchdog_silence_would_last(stream: YahooStream, stre
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize(("frame", "is_alive"), [(HEARTBEAT, True), (framed(pricing("ES=F", EVENING, 1)), True), ("?", False)])
+@pytest.mark.parametrize(
+    ("frame", "is_alive"),
+    [(HEARTBEAT, True), (framed(pricing("ES=F", EVENING, 1)), True), ("?", False)],
+    ids=["heartbeat", "another's price", "garbage"],
+)
 async def test_what_is_a_sign_of_life(stream: YahooStream, streamer: Streamer, frame: str, is_alive: bool) -> None:
     """A frame that cannot be understood is none: it would look as if nothing were traded."""
     stream.watch([AAPL])
