@@ -10,11 +10,11 @@ import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yfinance
 from curl_cffi.requests.exceptions import RequestException, Timeout
@@ -23,6 +23,7 @@ from yfinance.exceptions import YFException, YFPricesMissingError
 from yfinance.utils import is_isin
 
 from domain.bars import History, Interval
+from domain.calendars import calendar_for, hours_of
 from domain.clock import Clock
 from domain.errors import ProviderUnavailable, Refusal, SymbolNotFound
 from domain.quotes import Quote
@@ -31,9 +32,11 @@ from domain.tickers import AssetClass
 from providers.yahoo_session import CALL_SECONDS, NAME, Call, NothingInRange, UnknownSymbol, YahooSession
 from providers.yahoo_shapes import (
     Row,
+    Unit,
     Unusable,
     class_of,
     history_of,
+    minutes_of,
     profile_of,
     quote_of,
     ticker_of,
@@ -53,6 +56,17 @@ QUOTES_AT_ONCE = 100
 LEFT_OUT = 10
 """Hits asked for beyond those wanted: futures, options and funds are left out."""
 COLUMNS = ("Open", "High", "Low", "Close", "Volume", "Dividends", "Stock Splits")
+MINUTES_AT_ONCE = timedelta(days=7)
+"""Yahoo refuses to tell more minutes in one answer."""
+MINUTES_BACK = timedelta(days=29)
+"""Yahoo tells those of the last 30 days, and refuses whoever asks for older ones, too."""
+
+
+class Chart(NamedTuple):
+    """Each row is of a day or minute of the exchange's own time, with the values of COLUMNS."""
+
+    unit: Unit
+    rows: list[tuple[datetime, tuple[float, ...]]]
 
 
 class YahooProvider:
@@ -76,9 +90,10 @@ class YahooProvider:
         return await self._ask(lambda: self._search(text.strip(), first)) if text.strip() else []
 
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
-        if interval is not Interval.ONE_DAY:
+        loads = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}
+        if interval not in loads:
             raise ProviderUnavailable(NAME, detail=f"does not serve bars of {interval.value}")
-        return await self._ask(lambda: self._daily(symbol, start, until))
+        return await self._ask(lambda: loads[interval](symbol, start, until))
 
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
         return await self._ask(lambda: list(_usable(quote_of, tickers, self._entries(tickers))))
@@ -147,6 +162,29 @@ class YahooProvider:
         return found
 
     def _daily(self, symbol: Symbol, start: date, until: datetime) -> History:
+        found = self._chart(symbol, "1d", start, until.date() + timedelta(days=1))
+        if found is None:
+            return History(())
+        rows = (Row(at.date(), *values) for at, values in found.rows)
+        return history_of(symbol, rows, found.unit, start, until, self._clock.now())
+
+    def _minutes(self, symbol: Symbol, start: date, until: datetime) -> History:
+        """A few days at a time, from the opening of the first on; of what is too old for Yahoo nothing is asked."""
+        now = self._clock.now()
+        begins = max(hours_of(calendar_for(symbol.asset_class, symbol.exchange), start).open, now - MINUTES_BACK)
+        rows: dict[datetime, Row] = {}
+        unit = None
+        while begins < until:
+            ends = min(begins + MINUTES_AT_ONCE, until)
+            found = self._chart(symbol, "1m", begins, ends)
+            if found is not None:
+                unit = found.unit
+                rows |= {at.astimezone(UTC): Row(at.date(), *values) for at, values in found.rows}
+            begins = ends
+        return minutes_of(symbol, rows, unit, until, now) if unit is not None else History(())
+
+    def _chart(self, symbol: Symbol, interval: str, start: date, end: date) -> Chart | None:
+        """From `start`, which may be an instant, up to `end`; None when there is nothing."""
         name = yahoo_symbol(symbol.ticker)
         if is_isin(name):  # yfinance would look up another name for it, and tell of that
             raise _unknown(symbol.ticker)
@@ -154,8 +192,8 @@ class YahooProvider:
         try:
             frame = ticker.history(
                 start=start,
-                end=until.date() + timedelta(days=1),
-                interval="1d",
+                end=end,
+                interval=interval,
                 auto_adjust=False,
                 actions=True,
                 keepna=True,
@@ -164,9 +202,10 @@ class YahooProvider:
         except UnknownSymbol:
             raise _unknown(symbol.ticker) from None
         except (NothingInRange, YFPricesMissingError):
-            return History(())
-        unit = unit_of(ticker.history_metadata["currency"])
-        return history_of(symbol, _rows(frame), unit, start, until, self._clock.now())
+            return None
+        values = zip(*(frame[column].tolist() for column in COLUMNS), strict=True)
+        rows = zip(frame.index.to_pydatetime().tolist(), values, strict=True)
+        return Chart(unit_of(ticker.history_metadata["currency"]), list(rows))
 
 
 def _yfinance_on(session: YahooSession) -> YfData:
@@ -184,10 +223,6 @@ def _keep_caches() -> None:
     folder = mkdtemp(prefix="freshtape-yahoo-")
     atexit.register(rmtree, folder, ignore_errors=True)
     yfinance.set_tz_cache_location(folder)
-
-
-def _rows(frame: Any) -> Iterator[Row]:
-    return map(Row, frame.index.date, *(frame[column].tolist() for column in COLUMNS))
 
 
 def _usable(made: Callable[[str, Entry], T | None], tickers: Iterable[str], entries: Mapping[str, Entry]) -> Iterator[T]:

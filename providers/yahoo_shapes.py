@@ -28,6 +28,7 @@ log = logging.getLogger("freshtape.yahoo")
 
 SOURCE = "yahoo"
 FOREX_MARK = "=X"
+_MINUTE = timedelta(minutes=1)
 DIGITS = 12
 """Significant digits of a 64-bit price: more than any market quotes, fewer than the fifteen that are free of noise."""
 
@@ -195,7 +196,7 @@ def tick_of(symbol: Symbol, pricing: Any) -> Tick:
 
 
 class Row(NamedTuple):
-    """A day of a chart; a price that was not sent is NaN, a dividend or split that did not happen 0."""
+    """A day or minute of a chart; a price that was not sent is NaN, a dividend or split that did not happen 0."""
 
     day: date
     open: float
@@ -216,10 +217,36 @@ def history_of(symbol: Symbol, rows: Iterable[Row], unit: Unit, start: date, unt
     calendar = calendar_for(symbol.asset_class, symbol.exchange)
     asked = sorted(row for row in rows if start <= row.day <= until.date())
     actions = tuple(action for row in asked for action in _actions(symbol.ticker, row, unit))
-    splits = [action.ex_date for action in actions if action.kind is ActionKind.SPLIT]
-    adjusted_to = max([_opened(calendar, now), *splits])
-    bars = (bar for row in asked for bar in _bar(symbol.ticker, row, unit, calendar, until, adjusted_to))
+    adjusted_to = _adjusted_to(asked, calendar, now)
+    spans = ((row, hours_of(calendar, row.day)) for row in asked)
+    bars = (
+        bar
+        for row, hours in spans
+        if hours.close <= until
+        for bar in _bar(symbol.ticker, Interval.ONE_DAY, hours.open, hours.close, row, unit, adjusted_to)
+    )
     return History(tuple(bars), actions)
+
+
+def minutes_of(symbol: Symbol, rows: Mapping[datetime, Row], unit: Unit, until: datetime, now: datetime) -> History:
+    """The minutes over at `until` in which something was traded, by when they opened; their days tell the actions.
+
+    Yahoo's newest row may be no minute but the last trade, at its instant.
+    """
+    calendar = calendar_for(symbol.asset_class, symbol.exchange)
+    adjusted_to = _adjusted_to(rows.values(), calendar, now)
+    traded = sorted((opens, row) for opens, row in rows.items() if opens.second == 0 and not _has_gaps(row))
+    bars = (
+        bar
+        for opens, row in traded
+        if opens + _MINUTE <= until
+        for bar in _bar(symbol.ticker, Interval.ONE_MINUTE, opens, opens + _MINUTE, row, unit, adjusted_to)
+    )
+    return History(tuple(bars))
+
+
+def _adjusted_to(rows: Iterable[Row], calendar: TradingCalendar, now: datetime) -> date:
+    return max([_opened(calendar, now), *(row.day for row in rows if 0 < row.split < float("inf"))])
 
 
 def _opened(calendar: TradingCalendar, now: datetime) -> date:
@@ -228,20 +255,23 @@ def _opened(calendar: TradingCalendar, now: datetime) -> date:
     return next(day for day in days if hours_of(calendar, day).open <= now)
 
 
-def _bar(ticker: str, row: Row, unit: Unit, calendar: TradingCalendar, until: datetime, adjusted_to: date) -> Iterator[Bar]:
-    """The row's bar; none for a day that is not over, has gaps or cannot be."""
-    hours = hours_of(calendar, row.day)
-    if hours.close > until:
-        return
-    if any(map(isnan, (row.open, row.high, row.low, row.close))):
+def _has_gaps(row: Row) -> bool:
+    return any(map(isnan, (row.open, row.high, row.low, row.close)))
+
+
+def _bar(
+    ticker: str, interval: Interval, opens: datetime, closes: datetime, row: Row, unit: Unit, adjusted_to: date
+) -> Iterator[Bar]:
+    """The row's bar; none for one that has gaps or cannot be."""
+    if _has_gaps(row):
         log.info("%s on %s is left out: a price is missing", ticker, row.day)
         return
     try:
         yield Bar(
             ticker=ticker,
-            interval=Interval.ONE_DAY,
-            open_time=hours.open,
-            close_time=hours.close,
+            interval=interval,
+            open_time=opens,
+            close_time=closes,
             open=unit.price(row.open),
             high=unit.price(row.high),
             low=unit.price(row.low),

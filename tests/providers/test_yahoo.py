@@ -23,10 +23,12 @@ from domain.clock import SystemClock
 from domain.errors import InvalidTicker, ProviderUnavailable, SymbolNotFound, Trouble
 from domain.symbols import Symbol
 from domain.tickers import COIN_QUOTES, COINS, CURRENCIES, FORMS, AssetClass, form_of, normalise
+from providers import yahoo as yahoo_module
 from providers import yahoo_session
+from providers.sample import SampleProvider
 from providers.yahoo import QUOTES_AT_ONCE, THREADS, YahooProvider
 from providers.yahoo_session import YahooSession, seconds_to_wait
-from providers.yahoo_shapes import Row, Unit, decimal_of, history_of, ticker_of, unit_of, yahoo_symbol
+from providers.yahoo_shapes import Row, Unit, decimal_of, history_of, minutes_of, ticker_of, unit_of, yahoo_symbol
 from tests.support.clock import EVENING, ManualClock
 from tests.support.figures import told
 from tests.support.mutants import mutated
@@ -124,8 +126,8 @@ async def test_never_more_than_was_asked(yahoo: YahooProvider) -> None:
     told = await daily(yahoo, AAPL, date(2026, 3, 20), until)
     assert [bar.day.day for bar in told.bars] == [20, 23, 24]
     assert (await daily(yahoo, AAPL, date(2026, 3, 28), EVENING + timedelta(days=1))).bars == ()
-    minutes = yahoo.history(AAPL, Interval.ONE_MINUTE, date(2026, 3, 27), EVENING)
-    assert (await refused(minutes)).message == "The provider yahoo does not serve bars of 1m."
+    others = yahoo.history(AAPL, Interval.FIVE_MINUTES, date(2026, 3, 27), EVENING)
+    assert (await refused(others)).message == "The provider yahoo does not serve bars of 5m."
 
 
 def test_days_that_were_not_asked_for_are_left_out() -> None:
@@ -135,6 +137,91 @@ def test_days_that_were_not_asked_for_are_left_out() -> None:
     told = history_of(AAPL, rows, Unit("USD"), date(2026, 3, 24), datetime(2026, 3, 26, 21, tzinfo=UTC), EVENING)
     assert [bar.day.day for bar in told.bars] == [24, 25, 26]
     assert [action.ex_date.day for action in told.actions] == [24, 25, 26]
+
+
+# ── minutes
+
+
+async def minutes(provider: YahooProvider, of: Symbol, start: date, until: datetime) -> History:
+    return await provider.history(of, Interval.ONE_MINUTE, start, until)
+
+
+@pytest.mark.parametrize(
+    ("ticker", "asset_class", "exchange"),
+    [("AAPL", AssetClass.STOCK, "XNAS"), ("SPY", AssetClass.ETF, "ARCX"), ("BTC-USD", AssetClass.CRYPTO, None)],
+)
+async def test_minutes_are_those_of_the_market(
+    yahoo: YahooProvider, present: ManualClock, ticker: str, asset_class: AssetClass, exchange: str | None
+) -> None:
+    """Minutes in which nothing was traded are sent as nulls, and are no bars."""
+    present.at = datetime(2026, 3, 28, 0, 0, tzinfo=UTC)
+    of = symbol(ticker, asset_class, exchange)
+    told = await minutes(yahoo, of, date(2026, 3, 25), present.at)
+    sample = await SampleProvider(BUNDLED_SAMPLE, present).history(of, Interval.ONE_MINUTE, date(2026, 3, 25), present.at)
+    assert [bar.open_time for bar in told.bars] == [bar.open_time for bar in sample.bars]
+    for ours, theirs in zip(told.bars, sample.bars, strict=True):
+        assert (ours.close_time, ours.interval, ours.is_final) == (theirs.close_time, Interval.ONE_MINUTE, True)
+        assert all(near(getattr(ours, name), float(getattr(theirs, name))) for name in ("open", "high", "low", "close"))
+        assert ours.volume == round(theirs.volume)
+        assert ours.adjusted_to == present.at.date()
+    assert told.actions == ()
+
+
+async def test_a_minute_that_is_not_over_is_not_told(yahoo: YahooProvider, stub: YahooStub, present: ManualClock) -> None:
+    present.at = datetime(2026, 3, 27, 15, 0, 30, tzinfo=UTC)
+    told = await minutes(yahoo, AAPL, present.at.date(), present.at)
+    assert (told.bars[0].open_time.hour, told.bars[0].open_time.minute) == (13, 30)
+    assert told.bars[-1].close_time == datetime(2026, 3, 27, 15, 0, tzinfo=UTC)
+    sent = stub.market.minute_chart(stub.market.listings["AAPL"], 0, 2**32)["timestamp"]
+    assert sent[-1] == datetime(2026, 3, 27, 15, 0, tzinfo=UTC).timestamp(), "Yahoo tells of the one under way"
+    for until, last in ((present.at - timedelta(seconds=31), 58), (present.at - timedelta(seconds=30), 59)):
+        assert (await minutes(yahoo, AAPL, present.at.date(), until)).bars[-1].open_time.minute == last
+
+
+async def test_minutes_are_asked_for_some_days_at_a_time_and_none_that_are_too_old(
+    yahoo: YahooProvider, stub: YahooStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await daily(yahoo, AAPL)  # its time zone is known from now on
+    stub.calm()
+    told = await minutes(yahoo, AAPL, date(2025, 1, 2), EVENING)
+    assert len({bar.open_time.date() for bar in told.bars}) == 2
+    spans = [dict(pair.split("=") for pair in asked.query.split("&")) for asked in stub.asked if "/chart/" in asked.path]
+    bounds = [(int(span["period1"]), int(span["period2"])) for span in spans]
+    assert [second - first for first, second in bounds] == [*[7 * 86_400] * 4, 86_400]
+    assert [first for first, _ in bounds[1:]] == [second for _, second in bounds[:-1]], "without a gap"
+    assert bounds[-1][1] == EVENING.timestamp()
+    for name, days in (("MINUTES_AT_ONCE", 9), ("MINUTES_BACK", 31)):
+        with monkeypatch.context() as patch:
+            patch.setattr(yahoo_module, name, timedelta(days=days))
+            refusal = await refused(minutes(yahoo, AAPL, date(2025, 1, 2), EVENING))
+            assert refusal.detail == "answered with status 422", "Yahoo's limits are the stub's"
+
+
+async def test_no_minutes(yahoo: YahooProvider, stub: YahooStub) -> None:
+    assert await minutes(yahoo, symbol("MSFT"), date(2026, 3, 27), EVENING) == History(())
+    assert await minutes(yahoo, AAPL, date(2026, 3, 26), datetime(2026, 3, 26, 21, tzinfo=UTC)) == History(())
+    with pytest.raises(SymbolNotFound, match=r"^ZZZZ is not known to the provider yahoo\.$"):
+        await minutes(yahoo, symbol("ZZZZ"), date(2026, 3, 27), EVENING)
+    asked = len(stub.asked)
+    assert await minutes(yahoo, AAPL, date(2026, 3, 28), EVENING) == History(())
+    assert await minutes(yahoo, AAPL, date(2024, 3, 28), datetime(2024, 3, 29, tzinfo=UTC)) == History(())
+    assert len(stub.asked) == asked, "of days to come, and of such as are long past, nothing is asked"
+
+
+def test_the_last_trade_is_no_minute() -> None:
+    opens = datetime(2026, 3, 27, 15, 0, tzinfo=UTC)
+    row = Row(opens.date(), 10, 11, 9, 10, 100, 0, 0)
+    rows = {opens: row, opens + timedelta(seconds=61): row._replace(high=12.0)}
+    told = minutes_of(AAPL, rows, Unit("USD"), EVENING, EVENING)
+    assert [(bar.open_time, bar.high) for bar in told.bars] == [(opens, Decimal(11))]
+
+
+def test_minutes_with_a_split_told_ahead_of_its_opening_are_of_the_new_shares() -> None:
+    opens, now = datetime(2026, 3, 26, 15, 0, tzinfo=UTC), datetime(2026, 3, 27, 12, tzinfo=UTC)
+    row = Row(opens.date(), 10, 11, 9, 10, 100, 0, 0)
+    rows = {opens: row, now: row._replace(day=now.date(), split=10.0)}
+    told = minutes_of(AAPL, rows, Unit("USD"), now, now)
+    assert [bar.adjusted_to for bar in told.bars] == [date(2026, 3, 27)]
 
 
 # ── splits

@@ -15,12 +15,13 @@ from zoneinfo import ZoneInfo
 import numpy
 
 from domain.calendars import TradingDay, calendar_for
+from domain.clock import parse_instant
 from domain.symbols import Profile
 from domain.tickers import AssetClass
 from providers.sample import listing
 from web.settings import BUNDLED_SAMPLE
 
-WEEK = timedelta(days=7)
+WEEK, MINUTE, MICROSECOND = timedelta(days=7), timedelta(minutes=1), timedelta(microseconds=1)
 TYPES = {
     AssetClass.STOCK: "EQUITY",
     AssetClass.ETF: "ETF",
@@ -30,6 +31,17 @@ TYPES = {
 }
 CODES = {"XNAS": "NMS", "XNYS": "NYQ", "ARCX": "PCX", "BATS": "BTS", "XLON": "LSE", "XJSE": "JNB"}
 ZONES = {"LSE": "Europe/London", "JNB": "Africa/Johannesburg", "CCC": "UTC", "CCY": "Europe/London"}
+
+
+class Minute(NamedTuple):
+    """As a day's; of one without trades every price is None."""
+
+    opens: datetime
+    open: float | None
+    high: float | None
+    low: float | None
+    close: float | None
+    volume: int
 
 
 class Day(NamedTuple):
@@ -55,6 +67,7 @@ class Listing:
     exchange: str
     currency: str | None
     days: tuple[Day, ...]
+    minutes: tuple[Minute, ...]
 
     @property
     def zone(self) -> ZoneInfo:
@@ -140,6 +153,19 @@ class Market:
         result["events"] = self._events(listing, told, asked)
         return result
 
+    def minute_chart(self, listing: Listing, start: int, end: int) -> dict[str, Any]:
+        """The same of minutes, the one under way included."""
+        begins, until = datetime.fromtimestamp(start, UTC), min(datetime.fromtimestamp(end, UTC), self.now() + MICROSECOND)
+        asked = [minute for minute in listing.minutes if begins <= minute.opens < until]
+        days = sorted({minute.opens.astimezone(listing.zone).date() for minute in asked})
+        meta = self._meta(listing) | {"dataGranularity": "1m", "tradingPeriods": [_period(listing, day) for day in days]}
+        result: dict[str, Any] = {"meta": meta, "indicators": {"quote": [{}]}}
+        if asked:
+            prices = {name: [_sent(getattr(minute, name), 1) for minute in asked] for name in ("open", "high", "low", "close")}
+            result["timestamp"] = [int(minute.opens.timestamp()) for minute in asked]
+            result["indicators"] = {"quote": [prices | {"volume": [minute.volume for minute in asked]}]}
+        return result
+
     def quote(self, symbol: str) -> dict[str, Any] | None:
         """One of `quoteResponse.result`; None for an unknown symbol."""
         listing = self.find(symbol)
@@ -209,6 +235,13 @@ class Market:
         }
 
 
+def _period(listing: Listing, day: date) -> list[dict[str, Any]]:
+    """A trading day as `tradingPeriods` tells it."""
+    hours = next(it.hours for it in listing.days if it.hours.day == day)
+    start, end = int(hours.open.timestamp()), int(hours.close.timestamp())
+    return [{"timezone": "EST", "start": start, "end": end, "gmtoffset": -18000}]
+
+
 def _sent(price: float | None, factor: float) -> float | None:
     """A price as a chart sends it: what its 32 bits are in 64."""
     return None if price is None else float(numpy.float32(price / factor))
@@ -223,7 +256,8 @@ def _recorded(profile: Profile, now: datetime) -> Listing:
     code = {AssetClass.CRYPTO: "CCC", AssetClass.FOREX: "CCY"}.get(profile.asset_class) or CODES[profile.exchange or ""]
     symbol = profile.ticker.replace("/", "") + "=X" if profile.asset_class is AssetClass.FOREX else profile.ticker
     days = tuple(_days(Recorded(profile.ticker), profile.asset_class, profile.exchange, now))
-    return Listing(symbol, profile.name or "", TYPES[profile.asset_class], code, profile.currency, days)
+    minutes = tuple(_minutes(Recorded(profile.ticker), profile.asset_class, profile.exchange, now))
+    return Listing(symbol, profile.name or "", TYPES[profile.asset_class], code, profile.currency, days, minutes)
 
 
 def _special(it: Special, now: datetime) -> Listing:
@@ -231,17 +265,48 @@ def _special(it: Special, now: datetime) -> Listing:
     if it.symbol == "GAPS":
         days[-10] = days[-10]._replace(open=None, high=None, low=None, close=None, volume=0)
         days[-20] = days[-20]._replace(high=days[-20].low, low=days[-20].high)
-    return Listing(it.symbol, it.name, TYPES[it.asset_class], it.code, it.currency, tuple(days))
+    minutes = tuple(_minutes(it.like, it.asset_class, it.mic, now))
+    return Listing(it.symbol, it.name, TYPES[it.asset_class], it.code, it.currency, tuple(days), minutes)
 
 
 def _days(like: Recorded, asset_class: AssetClass, mic: str | None, now: datetime) -> Iterator[Day]:
-    with (BUNDLED_SAMPLE / "daily" / f"{like.ticker.replace('/', '')}.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    behind = now.astimezone(UTC).date() - date.fromisoformat(rows[-1]["date"])
-    moved = max(0, -(-behind // WEEK)) * WEEK
+    rows = _rows("daily", like)
+    moved = _moved(rows, now)
     calendar = calendar_for(asset_class, mic)
     for row in rows:
         hours = calendar.trading_day(date.fromisoformat(row["date"]) + moved)
         if hours is not None:
             sent = {name: float(row[name]) * like.factor for name in ("open", "high", "low", "close", "dividend")}
             yield Day(hours=hours, volume=round(float(row["volume"])), split=float(row["split"]), **sent)
+
+
+def _minutes(like: Recorded, asset_class: AssetClass, mic: str | None, now: datetime) -> Iterator[Minute]:
+    """Every minute of the days of which minutes are recorded: as far behind the opening as it was then."""
+    rows = {parse_instant(row["time"]): row for row in _rows("minute", like)}
+    calendar, moved = calendar_for(asset_class, mic), _moved(_rows("daily", like), now)
+    for day in sorted({opens.date() for opens in rows}):
+        then, hours = calendar.trading_day(day), calendar.trading_day(day + moved)
+        if then is not None and hours is not None:
+            for number in range((hours.close - hours.open) // MINUTE):
+                yield _minute(hours.open + number * MINUTE, rows.get(then.open + number * MINUTE), like.factor)
+
+
+def _minute(opens: datetime, row: dict[str, str] | None, factor: float) -> Minute:
+    if row is None:
+        return Minute(opens, None, None, None, None, 0)
+    prices = {name: float(row[name]) * factor for name in ("open", "high", "low", "close")}
+    return Minute(opens, volume=round(float(row["volume"])), **prices)
+
+
+def _moved(daily: list[dict[str, str]], now: datetime) -> timedelta:
+    behind = now.astimezone(UTC).date() - date.fromisoformat(daily[-1]["date"])
+    return max(0, -(-behind // WEEK)) * WEEK
+
+
+def _rows(kind: str, like: Recorded) -> list[dict[str, str]]:
+    """Those that are recorded, of minutes of few."""
+    path = BUNDLED_SAMPLE / kind / f"{like.ticker.replace('/', '')}.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

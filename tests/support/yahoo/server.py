@@ -46,6 +46,7 @@ CRUMB = "stub.crumb"
 CONSENT = '<html><form><input name="csrfToken" value="1"><input name="sessionId" value="2"></form></html>'
 PAGE = "<!DOCTYPE html><html><body>Will be right back</body></html>"
 DATE_AHEAD = timedelta(seconds=90)
+DAY_SECONDS = 86_400
 
 Kind = Literal["rate_limited", "error", "html", "slow", "cut_off", "unauthorised"]
 
@@ -161,7 +162,21 @@ class YahooStub:
         start, end = bounds
         if end is not None and end <= listing.stamp(listing.days[0]):
             return _chart_error(400, "Bad Request", f"Data doesn't exist for startDate = {start}, endDate = {end}")
-        return JSONResponse({"chart": {"result": [self.market.chart(listing, start, end)], "error": None}})
+        if request.query_params.get("interval") == "1m" and start is not None and end is not None:
+            refused = self._too_much(start, end)
+            return refused or _chart_of(self.market.minute_chart(listing, start, end))
+        return _chart_of(self.market.chart(listing, start, end))
+
+    def _too_much(self, start: int, end: int) -> Response | None:
+        """Yahoo's own limits of minutes."""
+        refusal = f"1m data not available for startTime={start} and endTime={end}. "
+        if end - start > 8 * DAY_SECONDS:
+            refusal += "Only 8 days worth of 1m granularity data are allowed to be fetched per request."
+        elif start < self.market.now().timestamp() - 30 * DAY_SECONDS:
+            refusal += "The requested range must be within the last 30 days."
+        else:
+            return None
+        return _chart_error(422, "Unprocessable Entity", refusal)
 
     async def _search(self, request: Request) -> Response:
         count = int(request.query_params.get("quotesCount", "8"))
@@ -211,6 +226,10 @@ async def _consent(request: Request) -> Response:
 def _unauthorised() -> Response:
     error = {"code": "Unauthorized", "description": "Invalid Crumb"}
     return JSONResponse({"finance": {"result": None, "error": error}}, 401)
+
+
+def _chart_of(result: dict[str, Any]) -> Response:
+    return JSONResponse({"chart": {"result": [result], "error": None}})
 
 
 def _chart_error(status: int, code: str, description: str) -> Response:
