@@ -128,6 +128,23 @@ async def test_a_minute_that_ends_by_the_clock_is_told_with_the_next_frame(
         assert await listener.more(1) == [Heard()], "all is well, and nothing is new"
 
 
+async def test_a_listener_that_was_busy_is_told_as_of_when_something_was_heard(
+    stream: YahooStream, streamer: Streamer, present: ManualClock
+) -> None:
+    stream.watch([AAPL])
+    async with aclosing(stream.heard()) as heard:
+        first = asyncio.ensure_future(anext(heard))
+        await subscribed(streamer, "AAPL")
+        streamer.say(HEARTBEAT)
+        await first
+        streamer.tick("AAPL", present.at + SECOND, 100)
+        await taken_in(stream, "AAPL", 100)
+        present.advance(2 * MINUTE)
+        assert await anext(heard) == Heard(), "of the rest of that minute nothing is known"
+        streamer.say(HEARTBEAT)
+        assert [bar.ticker for bar in (await anext(heard)).bars] == ["AAPL"]
+
+
 async def test_names_units_and_what_is_not_ours(stream: YahooStream, streamer: Streamer, present: ManualClock) -> None:
     stream.watch([YEN, VODAFONE])
     at = present.at
