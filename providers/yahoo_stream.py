@@ -92,9 +92,9 @@ class YahooStream:
                 await self._rewatched.wait()
             try:
                 await self._connected()
-            except (OSError, WebSocketException) as error:
+            except* (OSError, WebSocketException) as lost:
                 level = logging.WARNING if self._watched and not self._failures else logging.DEBUG
-                log.log(level, "Yahoo's stream was lost and is connected to anew: %s", str(error) or type(error).__name__)
+                log.log(level, "Yahoo's stream was lost and is connected to anew: %s", lost.exceptions[0])
             pause = min(FIRST_PAUSE_SECONDS * 2**self._failures, LONGEST_PAUSE_SECONDS)
             self._failures = min(self._failures + 1, 10)
             await asyncio.sleep(pause * uniform(0.5, 1))
@@ -102,14 +102,14 @@ class YahooStream:
     async def _connected(self) -> None:
         """Until the connection is lost, given up, or not needed any more."""
         socket = await connect(self._address, compression=None)
-        subscribing = asyncio.create_task(self._keep_subscribed(socket))
+        self._minutes.interrupted()
         try:
-            self._minutes.interrupted()
-            await self._receive(socket)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._keep_subscribed(socket))
+                both.create_task(self._receive(socket))
         finally:
-            subscribing.cancel()
             socket.transport.abort()  # who is silent would not answer a farewell either
-            await asyncio.gather(subscribing, socket.wait_closed(), return_exceptions=True)
+            await socket.wait_closed()
 
     async def _keep_subscribed(self, socket: ClientConnection) -> None:
         """Ends the connection when nothing is watched any more."""
@@ -125,12 +125,15 @@ class YahooStream:
         socket.transport.abort()
 
     async def _receive(self, socket: ClientConnection) -> None:
+        """A connection that has lasted for a while is no failure when it ends: one that is made and lost at once is."""
         loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             async with asyncio.timeout(SILENCE_SECONDS) as silence:
                 while True:
                     if self._understood(await socket.recv()):
                         silence.reschedule(loop.time() + SILENCE_SECONDS)
+                        self._failures = self._failures if loop.time() < began + SILENCE_SECONDS else 0
         except TimeoutError:
             raise TimeoutError(f"it was silent for {SILENCE_SECONDS:g} s") from None
 
@@ -146,7 +149,6 @@ class YahooStream:
             self._complain(str(error), frame)
             return False
         self._heard_at = now
-        self._failures = 0
         if tick is not None and self._minutes.put(tick, now):
             self._news.set()
         return True
