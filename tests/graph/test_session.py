@@ -97,7 +97,7 @@ async def test_a_replay_is_started_as_asked(graph: GraphClient) -> None:
         "mode": "REPLAY",
         "state": "STARTING",
         "active": False,
-        "reason": "The session is starting: 2 of 2 symbols have to be loaded.",
+        "reason": "The session is starting: 2 of 2 symbols are not there yet.",
         "epoch": 1,
         "version": 1,
         "clock": "2026-03-25T13:30:00+00:00",
