@@ -81,20 +81,25 @@ class Sessions:
         """Without `after` first the session as it stands, then its epochs; and when its leader is heard no more, or again, a
         word of that under the epoch it has. Raises CursorExpired."""
         async with self._database.snapshot() as unit:
-            position = await unit.events.head()
-            session = seen(await unit.session.read(), self._clock)
+            head = await unit.events.head()
+            stored = await unit.session.read()
+        position = after or head
+        told = seen(stored, self._clock)
         if after is None:
-            yield self._as_it_stands(position, session)
-        async with aclosing(_pulses(self._feed.follow(after or position), PULSE_SECONDS)) as entries:
+            yield self._as_it_stands(head, told)
+        elif stored is not None:
+            told = stored.session  # as the last of its events has it
+        async with aclosing(_pulses(self._feed.follow(position), PULSE_SECONDS)) as entries:
             async for entry in entries:
+                position = entry.position if entry is not None else position
                 if isinstance(entry, LoggedMove):
-                    position, session = entry.position, entry.event.session
+                    told = entry.event.session
                     yield entry
-                elif entry is None:
+                elif position.number >= head.number:  # of the present, once all that is past is told
                     known = self._watch.known()
-                    if known.epoch == session.epoch and known.is_active != session.is_active:
-                        session = known
-                        yield self._as_it_stands(position, session)
+                    if known.epoch == told.epoch and known.is_active != told.is_active:
+                        told = known
+                        yield self._as_it_stands(position, told)
 
     def _as_it_stands(self, position: Position, session: TradingSession) -> LoggedMove:
         return LoggedMove(position, SessionMoved(session, session.reason or "", self._clock.now()))
@@ -175,6 +180,8 @@ class Sessions:
 
     def _opening(self, day: date, listed: Sequence[Listed]) -> datetime:
         """When the first of them opens on the day. Raises InvalidSession when none trades on it, or it is not over yet."""
+        if not listed:
+            raise InvalidSession(f"None of the symbols is tracked, and {self._provider.name} does not say when they trade.")
         days = [hours for one in listed if (hours := _hours(one, day)) is not None]
         if not days:
             raise InvalidSession(f"None of the symbols trades on {day}.", "date")

@@ -66,9 +66,10 @@ class BarFeed:
         self._expect(number)
         for bar in bars:
             pair = bar.ticker, bar.interval
-            self._told[pair] = bar.close_time
-            for follower in self._followers.get(pair, ()):
-                follower.offer(bar)
+            if pair in self._followers:
+                self._told[pair] = bar.close_time
+                for follower in self._followers[pair]:
+                    follower.offer(bar)
 
     async def run(self) -> None:
         """Looks for what another process has stored, for ever."""
@@ -108,7 +109,7 @@ class BarFeed:
         """What is withheld is told no more, and what was there before it was asked for is not told."""
         shown = {symbol.ticker for symbol in session.symbols if symbol.is_shown} if session.is_active else set()
         for pair in pairs:
-            if pair not in self._told or pair[0] not in shown:
+            if pair in self._followers and (pair not in self._told or pair[0] not in shown):
                 self._told[pair] = max(session.clock, self._told.get(pair, NEVER))
 
     def _expect(self, number: int) -> None:

@@ -56,9 +56,10 @@ class SessionWatch:
         return self.known()
 
     def note(self, stored: StoredSession | None, looked_at: float) -> None:
-        """What was read of it, at a time of the event loop's."""
-        self._last, self._looked_at = stored, looked_at
-        self._tell()
+        """What was read of it, at a time of the event loop's; nothing new when a later look was quicker."""
+        if self._looked_at is None or looked_at >= self._looked_at:
+            self._last, self._looked_at = stored, looked_at
+            self._tell()
 
     def known(self) -> TradingSession:
         """As it was seen last, shut when that is too long ago."""
