@@ -20,6 +20,8 @@ from websockets.typing import Subprotocol
 
 contract = build_schema((Path(__file__).parents[1] / "graph" / "contract.graphql").read_text())
 COMMANDS = ("startSession", "stopSession", "pauseSession", "resumeSession", "addSessionSymbol", "removeSessionSymbol")
+MOST_LOOKS = 300
+"""At the session; who is not content then is left alone, so that a test of something that does not end comes to its own end."""
 
 
 def symbol(ticker: str, phase: str = "PENDING", **changes: Any) -> dict[str, Any]:
@@ -49,6 +51,8 @@ class SessionStub:
         self.followed: list[str | None] = []
         self.planned: dict[int, Callable[[], None]] = {}
         self.refusal: dict[str, Any] | None = None
+        self.fault: str | None = None
+        """What keeps it from answering what the session is."""
         self.overtaken = 0
         """So often somebody else changes the session as soon as its version has been read."""
         self.forgotten = 0
@@ -89,6 +93,10 @@ class SessionStub:
 
     def _look(self, _: Any) -> dict[str, Any]:
         self.looks += 1
+        if self.looks == MOST_LOOKS:
+            self.leave()
+        if self.fault is not None:
+            raise GraphQLError(self.fault)
         if self.looks in self.planned:
             self.planned[self.looks]()
         seen = dict(self.session)

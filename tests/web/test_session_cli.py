@@ -299,6 +299,13 @@ def test_a_service_that_stays_away_is_given_up(stub: SessionStub, freshtape: Cal
     assert err.startswith(f"No service answers at {url}")
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_service_that_goes_on_refusing_is_given_up(stub: SessionStub, session: Callable[[str], Ran]) -> None:
+    stub.planned = {3: lambda: setattr(stub, "fault", "It is broken.")}
+    assert session("watch") == (3, "2026-03-25T16:00:00Z epoch 1 ACTIVE\n", "It is broken.\n")
+    assert stub.looks < 20
+
+
 async def test_ctrl_c_ends_it_well(stub: SessionStub, url: str, tmp_path: Path) -> None:
     environment = {**os.environ, "FRESHTAPE_PROVIDERS": "sample"}
     errors = tmp_path / "errors"

@@ -153,14 +153,13 @@ class Watching:
         while True:
             try:
                 return await self._watch()
-            except Unreachable:
+            except (Unreachable, RefusedByService) as trouble:
+                is_refused = isinstance(trouble, RefusedByService)
                 self._attempt += 1
-                if self._attempt > RETRIES:
+                if self._attempt > RETRIES or (is_refused and self._cursor is None):
                     raise
-            except RefusedByService:
-                if self._cursor is None:
-                    raise
-                self._cursor = None  # too old, or of another database: from the present on
+                if is_refused:
+                    self._cursor = None  # too old, or of another database: from the present on
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _watch(self) -> None:
