@@ -359,7 +359,7 @@ class Lanes:
             return True
         if not lane.front or lane.due(self.clock):
             return False
-        if lane.phase is _LAGGING and not self._is_due(lane, within=0):
+        if lane.phase is _LAGGING and self._is_closed_behind(lane):
             lane.phase = _IDLE
             return self._be_behind(lane, False)
         if lane.phase is _LIVE and self.clock - lane.silent_since() - MINUTE > lane.threshold:
@@ -372,6 +372,12 @@ class Lanes:
     def _is_idle(self, lane: Lane) -> bool:
         """Its silence is no lag: nothing is due from it, or the feed is alive and has nothing."""
         return not self._is_due(lane, within=lane.threshold) or self.clock - self.heard <= lane.threshold
+
+    def _is_closed_behind(self, lane: Lane) -> bool:
+        """Whether the market closed with its newest bar, and no other has been due since."""
+        since = int(lane.silent_since())
+        due = lane.hours.due_after(since)
+        return due is None or since + MINUTE < due >= self.clock
 
     def _is_due(self, lane: Lane, within: float) -> bool:
         """Whether a minute should have come so many seconds ago, and has not."""
