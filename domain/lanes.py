@@ -370,16 +370,14 @@ class Lanes:
         return lane.phase is _IDLE and not self._is_idle(lane) and self._lag(lane)
 
     def _is_idle(self, lane: Lane) -> bool:
-        """Its silence is no lag: nothing is due from it, or the feed is alive and has nothing."""
-        return not self._is_due(lane, within=lane.threshold) or self.clock - self.heard <= lane.threshold
+        """Its silence is no lag: nothing has been due from it for longer than the threshold since its newest bar, or since the
+        feed was heard last and had nothing."""
+        since = max(lane.silent_since(), self.heard)
+        due = lane.hours.due_after(int(since)) if since < math.inf else None
+        return due is None or self.clock - due <= lane.threshold
 
     def _is_closed_behind(self, lane: Lane) -> bool:
         """Whether the market closed with its newest bar, and no other has been due since."""
         since = int(lane.silent_since())
         due = lane.hours.due_after(since)
         return due is None or since + MINUTE < due >= self.clock
-
-    def _is_due(self, lane: Lane, within: float) -> bool:
-        """Whether a minute should have come so many seconds ago, and has not."""
-        due = lane.hours.due_after(int(lane.silent_since()))
-        return due is not None and self.clock - due > within
