@@ -98,7 +98,7 @@ class Lane:
     def rule(self, threshold: int, every: int) -> None:
         """From now on."""
         self.threshold, self.every = threshold, every
-        self.countdown = min(self.countdown, every)
+        self.countdown = min(self.countdown, every - 1)
 
     def told(self, symbol: SessionSymbol, since: datetime, clock: float) -> SessionSymbol:
         """The symbol as it stands, its bars beginning at an instant."""
