@@ -191,7 +191,7 @@ class Lanes:
             lane.late += [minute] if opens <= lane.held_until else []
             return Arrival.REVISED if is_known else Arrival.NEXT
         lane.at += not is_known
-        lane.new_from += not is_known
+        lane.new_from += not is_known and at < lane.new_from
         lane.processed += not is_known
         lane.late.append(minute)
         amended = lane.rollup.amend(self._day_of(lane, opens), opens)
