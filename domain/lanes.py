@@ -240,8 +240,10 @@ class Lanes:
         return slots
 
     def catch_up(self, limit: int) -> bool:
-        """Beside the frontier, so many bars at most. As advance, without moving the clock."""
-        for lane in [lane for lane in self._lanes.values() if not lane.front and lane.phase is not _FAILED]:
+        """Beside the frontier, so many bars at most, of the one first that is furthest behind. As advance, without moving the
+        clock."""
+        behind = [lane for lane in self._lanes.values() if not lane.front and lane.phase is not _FAILED]
+        for lane in sorted(behind, key=lambda lane: lane.next_close or 0):
             while limit > 0 and (close := lane.next_close) is not None and close <= self.clock:
                 limit -= 1
                 if self._take(lane):
