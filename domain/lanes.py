@@ -359,17 +359,23 @@ class Lanes:
         if since is not None and limit is not None and self.clock - since > limit and lane.phase is not _QUARANTINED:
             lane.phase = _QUARANTINED
             return True
+        if lane.phase is _CATCHING_UP:
+            return self._is_silent(lane) and lane.newest is not None and self._be_behind(lane, True)
         if not lane.front or lane.due(self.clock):
             return False
         if lane.phase is _LAGGING and self._is_closed_behind(lane):
             lane.phase = _IDLE
             return self._be_behind(lane, False)
-        if lane.phase is _LIVE and self.clock - lane.silent_since() - MINUTE > lane.threshold:
+        if lane.phase is _LIVE and self._is_silent(lane):
             if self._is_idle(lane):
                 lane.phase, lane.countdown = _IDLE, 0
                 return False
             return self._lag(lane)
         return lane.phase is _IDLE and not self._is_idle(lane) and self._lag(lane)
+
+    def _is_silent(self, lane: Lane) -> bool:
+        """Longer than the threshold, when its next bar should have closed."""
+        return self.clock - lane.silent_since() - MINUTE > lane.threshold
 
     def _is_idle(self, lane: Lane) -> bool:
         """Its silence is no lag: nothing has been due from it for longer than the threshold since its newest bar, or since the
