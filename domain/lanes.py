@@ -145,6 +145,8 @@ class Lanes:
         self._lanes = dict(sorted(self._lanes.items()))
         if not lane.due(self.clock):
             self._join(lane)
+        elif lane.newest is not None:
+            self._check(lane)
         return lane
 
     def leave(self, ticker: str) -> None:
