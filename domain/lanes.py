@@ -211,7 +211,9 @@ class Lanes:
 
     def advance(self, until: float, limit: int) -> bool:
         """The frontier, up to a time, about so many bars at most. True, and at once, when what the gate is made of has changed:
-        by the last bar then. The clock stands at `until`, or at the last bar's close if there are more."""
+        by the last bar then. The clock stands at `until`; in a replay, at the last bar's close if there are more."""
+        if self.is_live and until > self.clock:
+            self.clock = until  # real time does not wait for the work
         slots = self._slots(until, limit)
         for close in sorted(slots):
             if close > self.clock:
@@ -292,7 +294,7 @@ class Lanes:
         clock, is_live = int(self.clock), self.is_live
         for lane in self._lanes.values():
             due = lane.rollup.due
-            if due is not None and due <= clock and lane.front:
+            if due is not None and due <= clock and lane.front and not lane.due(clock):
                 now = clock - lane.threshold if is_live else clock
                 self.windows += [(lane.ticker, window) for window in lane.rollup.pass_time(now)]
 
