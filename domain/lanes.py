@@ -14,6 +14,7 @@ from enum import Enum
 from operator import itemgetter
 
 from domain.aggregation import Hours, Minute, Rollup, Window
+from domain.calendars import OutOfCalendar
 from domain.session import SessionSymbol, SessionSymbolPhase
 
 MINUTE = 60
@@ -114,6 +115,13 @@ class Lane:
         )
 
 
+def _is_traded(hours: Hours, opens: int) -> bool:
+    try:
+        return hours.is_open(opens)
+    except OutOfCalendar:
+        return False
+
+
 class Lanes:
     """All lanes of a session. `quarantine_after` is in seconds, None for never. In a replay the feed is always alive; of a live
     session `heard` is when it was heard last."""
@@ -175,7 +183,7 @@ class Lanes:
 
     def arrive(self, lane: Lane, minute: Minute) -> Arrival:
         """Takes a minute in, wherever it belongs. One that was passed already mends the windows that it belongs to."""
-        if not lane.hours.is_open(minute.opens):
+        if not _is_traded(lane.hours, minute.opens):
             return Arrival.OUTSIDE
         rows, opens = lane.rows, minute.opens
         if not rows or opens > rows[-1].opens:
