@@ -8,6 +8,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -147,10 +148,13 @@ class Lanes:
         if watermark is not None:
             lane.at = lane.new_from = bisect_right(held, watermark - MINUTE, key=_opens)
             lane.processed, lane.newest = lane.at, watermark
-            for row in held[: lane.at]:
-                lane.rollup.add(row)
+            with self._failing(lane):
+                for row in held[: lane.at]:
+                    lane.rollup.add(row)
         self._lanes[ticker] = lane
         self._lanes = dict(sorted(self._lanes.items()))
+        if lane.phase is _FAILED:
+            return lane
         if not lane.due(self.clock):
             self._join(lane)
         elif lane.newest is not None:
@@ -204,8 +208,9 @@ class Lanes:
         lane.new_from += not is_known and at < lane.new_from
         lane.processed += not is_known
         lane.late.append(minute)
-        amended = lane.rollup.amend(self._day_of(lane, opens), opens)
-        self.windows += [(lane.ticker, window) for window in amended]
+        with self._failing(lane):
+            amended = lane.rollup.amend(self._day_of(lane, opens), opens)
+            self.windows += [(lane.ticker, window) for window in amended]
         return Arrival.REVISED if is_known else Arrival.LATE
 
     def _day_of(self, lane: Lane, opens: int) -> Sequence[Minute]:
@@ -229,12 +234,12 @@ class Lanes:
             for lane in slots[close]:
                 if self._take(lane):
                     return True
-            self._pass_time()
+            if self._pass_time():
+                return True
         ahead = self.next_close()
         if until > self.clock and (ahead is None or ahead > until):
             self.clock = until
-        self._pass_time()
-        return False
+        return self._pass_time()
 
     def _slots(self, until: float, limit: int) -> dict[int, list[Lane]]:
         """The lanes by the closes of what is due in them, each list in the order of the tickers."""
@@ -295,16 +300,29 @@ class Lanes:
 
     def _fail(self, lane: Lane, error: Exception) -> None:
         lane.phase, lane.front, lane.is_behind = _FAILED, False, False
-        lane.error = f"A bar that closed at {lane.newest} could not be processed: {type(error).__name__}."
+        newest = datetime.fromtimestamp(lane.newest or 0, UTC)
+        lane.error = f"A bar that closed by {newest:%Y-%m-%dT%H:%M:%SZ} could not be processed: {type(error).__name__}."
 
-    def _pass_time(self) -> None:
-        """Windows that the clock closes. Live bars come late: there a window waits for its last as long as they may be."""
-        clock, is_live = int(self.clock), self.is_live
+    @contextmanager
+    def _failing(self, lane: Lane) -> Iterator[None]:
+        """What cannot be done with a lane's bars fails its symbol, and no other."""
+        try:
+            yield
+        except Exception as error:
+            self._fail(lane, error)
+
+    def _pass_time(self) -> bool:
+        """Windows that the clock closes. Live bars come late: there a window waits for its last as long as they may be. True
+        when a symbol failed."""
+        clock, is_live, has_failed = int(self.clock), self.is_live, False
         for lane in self._lanes.values():
             due = lane.rollup.due
             if due is not None and due <= clock and lane.front and not lane.due(clock):
                 now = clock - lane.threshold if is_live else clock
-                self.windows += [(lane.ticker, window) for window in lane.rollup.pass_time(now)]
+                with self._failing(lane):
+                    self.windows += [(lane.ticker, window) for window in lane.rollup.pass_time(now)]
+                has_failed = has_failed or lane.phase is _FAILED
+        return has_failed
 
     # ── the gate's matter: how far each is behind
 
