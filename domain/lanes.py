@@ -65,6 +65,7 @@ class Lane:
     processed: int = 0
     countdown: int = 0
     good: int = 0
+    quiet_since: float = 0
     phase: SessionSymbolPhase = _CATCHING_UP
     is_behind: bool = False
     behind_since: float | None = None
@@ -340,12 +341,13 @@ class Lanes:
                 return self._lag(lane)
             lane.phase = _LIVE
             return False
+        lane.quiet_since = self.clock
         is_good = lag <= lane.threshold / 2 and lane.front and not lane.due(self.clock)
         lane.good = lane.good + 1 if is_good else 0
         return lane.good >= GOOD_BARS and self._be_live(lane)
 
     def _lag(self, lane: Lane) -> bool:
-        lane.phase, lane.good, lane.countdown = _LAGGING, 0, 0
+        lane.phase, lane.good, lane.countdown, lane.quiet_since = _LAGGING, 0, 0, self.clock
         self._be_behind(lane, True)
         return True
 
@@ -393,9 +395,8 @@ class Lanes:
             return self._is_silent(lane) and lane.newest is not None and self._be_behind(lane, True)
         if not lane.front or lane.due(self.clock):
             return False
-        if lane.phase is _LAGGING and self._is_closed_behind(lane):
-            lane.phase = _IDLE
-            return self._be_behind(lane, False)
+        if lane.phase is _LAGGING:
+            return self._look_at_laggard(lane)
         if lane.phase is _LIVE and self._is_silent(lane):
             if self._is_idle(lane):
                 lane.phase, lane.countdown = _IDLE, 0
@@ -413,6 +414,16 @@ class Lanes:
         since = max(lane.silent_since(), self.heard)
         due = lane.hours.due_after(int(since)) if since < math.inf else None
         return due is None or self.clock - due <= lane.threshold
+
+    def _look_at_laggard(self, lane: Lane) -> bool:
+        """It is idle when nothing more is to come: its market has closed with its newest bar, or the feed is alive and has had
+        nothing from it for as long as silence may last."""
+        if not self._is_idle(lane):
+            lane.quiet_since = self.clock
+        if not self._is_closed_behind(lane) and self.clock - lane.quiet_since - MINUTE <= lane.threshold:
+            return False
+        lane.phase = _IDLE
+        return self._be_behind(lane, False)
 
     def _is_closed_behind(self, lane: Lane) -> bool:
         """Whether the market closed with its newest bar, and no other has been due since."""
