@@ -301,7 +301,8 @@ class Lanes:
 
     def _fail(self, lane: Lane, error: Exception) -> None:
         lane.phase, lane.front, lane.is_behind = _FAILED, False, False
-        newest = datetime.fromtimestamp(lane.newest or 0, UTC)
+        assert lane.newest is not None
+        newest = datetime.fromtimestamp(lane.newest, UTC)
         lane.error = f"A bar that closed by {newest:%Y-%m-%dT%H:%M:%SZ} could not be processed: {type(error).__name__}."
 
     @contextmanager

@@ -63,7 +63,8 @@ class Told(NamedTuple):
 
 class Playing:
     """`told` are the one-minute bars that whoever follows has got, `processed` all of them, and `exposed` those of them that
-    were further behind than their symbol may be while the session was active. `windows` are the longer ones, `stored` the minutes."""
+    were further behind than their symbol may be while the session was active. `windows` are the longer ones, `stored` the
+    minutes."""
 
     def __init__(
         self,
@@ -138,7 +139,7 @@ class Playing:
 
     # ── what its leader does
 
-    def forward(self, until: str | int, limit: int = AT_ONCE) -> None:
+    def forward(self, until: str | float, limit: int = AT_ONCE) -> None:
         """The frontier, to a time."""
         target = at(until) if isinstance(until, str) else until
         is_there = False
@@ -259,5 +260,3 @@ class Playing:
 
 def _instant(clock: float) -> datetime:
     return datetime.fromtimestamp(clock, UTC)
-
-
