@@ -8,6 +8,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -15,6 +16,7 @@ from itertools import repeat
 from operator import itemgetter
 
 from domain.aggregation import Minute, Rollup, Window
+from domain.calendars import OutOfCalendar
 from domain.hours import Hours
 from domain.session import SessionSymbol, SessionSymbolPhase
 
@@ -64,6 +66,7 @@ class Lane:
     held_until: int = 0
     countdown: int = 0
     good: int = 0
+    quiet_since: float = 0
     phase: SessionSymbolPhase = _CATCHING_UP
     is_behind: bool = False
     behind_since: float | None = None
@@ -108,7 +111,7 @@ class Lane:
     def rule(self, threshold: int, every: int) -> None:
         """From now on."""
         self.threshold, self.every = threshold, every
-        self.countdown = min(self.countdown, every)
+        self.countdown = min(self.countdown, every - 1)
 
     def told(self, symbol: SessionSymbol, since: datetime, clock: float) -> SessionSymbol:
         """The symbol as it stands, its bars beginning at an instant."""
@@ -123,6 +126,13 @@ class Lane:
             bars_queued=self.due(clock),
             error=self.error,
         )
+
+
+def _is_traded(hours: Hours, opens: int) -> bool:
+    try:
+        return hours.is_open(opens)
+    except OutOfCalendar:
+        return False
 
 
 class Lanes:
@@ -149,12 +159,17 @@ class Lanes:
         lane.held_until = held[-1].opens if held else 0
         if watermark is not None:
             lane.at = lane.new_from = bisect_right(held, watermark - MINUTE, key=_opens)
-            for row in held[: lane.at]:
-                lane.add(row)
+            with self._failing(lane):
+                for row in held[: lane.at]:
+                    lane.add(row)
         self._lanes[ticker] = lane
         self._lanes = dict(sorted(self._lanes.items()))
+        if lane.phase is _FAILED:
+            return lane
         if not lane.due(self.clock):
             self._join(lane)
+        elif lane.newest is not None:
+            self._check(lane)
         return lane
 
     def leave(self, ticker: str) -> None:
@@ -183,7 +198,7 @@ class Lanes:
 
     def arrive(self, lane: Lane, minute: Minute) -> Arrival:
         """Takes a minute in, wherever it belongs. One that was passed already mends the windows that it belongs to."""
-        if not lane.hours.is_open(minute.opens):
+        if not _is_traded(lane.hours, minute.opens):
             return Arrival.OUTSIDE
         rows, opens = lane.rows, minute.opens
         if not rows or opens > rows[-1].opens:
@@ -201,10 +216,11 @@ class Lanes:
             lane.late += [minute] if opens <= lane.held_until else []
             return Arrival.REVISED if is_known else Arrival.NEXT
         lane.at += not is_known
-        lane.new_from += not is_known
+        lane.new_from += not is_known and at < lane.new_from
         lane.late.append(minute)
-        amended = lane.rollup.amend(self._day_of(lane, opens), opens)
-        self.windows += [(lane.ticker, window) for window in amended]
+        with self._failing(lane):
+            amended = lane.rollup.amend(self._day_of(lane, opens), opens)
+            self.windows += [(lane.ticker, window) for window in amended]
         return Arrival.REVISED if is_known else Arrival.LATE
 
     def _day_of(self, lane: Lane, opens: int) -> Sequence[Minute]:
@@ -218,19 +234,19 @@ class Lanes:
 
     def advance(self, until: float, limit: int) -> bool:
         """The frontier, up to a time, about so many bars at most. True, and at once, when what the gate is made of has changed:
-        by the last bar then. The clock stands at `until`, or at the last bar's close if there are more."""
+        by the last bar then. The clock stands at `until`; in a replay, at the last bar's close if there are more."""
+        if self.is_live and until > self.clock:
+            self.clock = until  # real time does not wait for the work
         slots = self._slots(until, limit)
         for close in sorted(slots):
             if close > self.clock:
                 self.clock = close
-            if self._run(slots[close]):
+            if self._run(slots[close]) or self._pass_time():
                 return True
-            self._pass_time()
         ahead = self.next_close()
         if until > self.clock and (ahead is None or ahead > until):
             self.clock = until
-        self._pass_time()
-        return False
+        return self._pass_time()
 
     def _slots(self, until: float, limit: int) -> dict[int, list[Lane]]:
         """The lanes by the closes of what is due in them, each list in the order of the tickers."""
@@ -248,16 +264,14 @@ class Lanes:
         return slots
 
     def catch_up(self, limit: int) -> bool:
-        """Beside the frontier, so many bars at most. As advance, without moving the clock."""
-        lanes = [lane for lane in self._lanes.values() if not lane.front and lane.phase is not _FAILED]
-        # First a bar of each: the gate does not open for one while another has yet to say how far it is behind.
-        if self._run(lane for lane in lanes if lane.phase is _CATCHING_UP and not lane.is_behind and lane.due(self.clock)):
-            return True
-        for lane in lanes:
-            due = lane.due(self.clock)
-            if self._run(repeat(lane, min(due, limit))):
+        """Beside the frontier, so many bars at most, of the one first that is furthest behind. As advance, without moving the
+        clock."""
+        behind = [lane for lane in self._lanes.values() if not lane.front and lane.phase is not _FAILED]
+        for lane in sorted(behind, key=lambda lane: lane.next_close or 0):
+            due = min(lane.due(self.clock), limit)
+            limit -= due
+            if self._run(repeat(lane, due)):
                 return True
-            limit -= min(due, limit)
             if not lane.due(self.clock):
                 self._join(lane)
                 return True
@@ -277,9 +291,9 @@ class Lanes:
         try:
             for lane in lanes:
                 at = lane.at
-                lane.at = at + 1
                 if completed := lane.add(lane.rows[at]):
                     self.windows += [(lane.ticker, window) for window in completed]
+                lane.at = at + 1
                 if lane.countdown:
                     lane.countdown -= 1
                 elif self._check(lane):
@@ -291,16 +305,29 @@ class Lanes:
 
     def _fail(self, lane: Lane, error: Exception) -> None:
         lane.phase, lane.front, lane.is_behind = _FAILED, False, False
-        lane.error = f"A bar that closed at {lane.newest} could not be processed: {type(error).__name__}."
+        closed = datetime.fromtimestamp(lane.next_close or lane.silent_since(), UTC)
+        lane.error = f"A bar that closed by {closed:%Y-%m-%dT%H:%M:%SZ} could not be processed: {type(error).__name__}."
 
-    def _pass_time(self) -> None:
-        """Windows that the clock closes. Live bars come late: there a window waits for its last as long as they may be."""
-        clock, is_live = int(self.clock), self.is_live
+    @contextmanager
+    def _failing(self, lane: Lane) -> Iterator[None]:
+        """What cannot be done with a lane's bars fails its symbol, and no other."""
+        try:
+            yield
+        except Exception as error:
+            self._fail(lane, error)
+
+    def _pass_time(self) -> bool:
+        """Windows that the clock closes. Live bars come late: there a window waits for its last as long as they may be. True
+        when a symbol failed."""
+        clock, is_live, has_failed = int(self.clock), self.is_live, False
         for lane in self._lanes.values():
             due = lane.rollup.due
-            if due is not None and due <= clock and lane.front:
+            if due is not None and due <= clock and lane.front and not lane.due(clock):
                 now = clock - lane.threshold if is_live else clock
-                self.windows += [(lane.ticker, window) for window in lane.rollup.pass_time(now)]
+                with self._failing(lane):
+                    self.windows += [(lane.ticker, window) for window in lane.rollup.pass_time(now)]
+                has_failed = has_failed or lane.phase is _FAILED
+        return has_failed
 
     # ── the gate's matter: how far each is behind
 
@@ -317,12 +344,13 @@ class Lanes:
                 return self._lag(lane)
             lane.phase = _LIVE
             return False
+        lane.quiet_since = self.clock
         is_good = lag <= lane.threshold / 2 and lane.front and not lane.due(self.clock)
         lane.good = lane.good + 1 if is_good else 0
         return lane.good >= GOOD_BARS and self._be_live(lane)
 
     def _lag(self, lane: Lane) -> bool:
-        lane.phase, lane.good, lane.countdown = _LAGGING, 0, 0
+        lane.phase, lane.good, lane.countdown, lane.quiet_since = _LAGGING, 0, 0, self.clock
         self._be_behind(lane, True)
         return True
 
@@ -366,23 +394,42 @@ class Lanes:
         if since is not None and limit is not None and self.clock - since > limit and lane.phase is not _QUARANTINED:
             lane.phase = _QUARANTINED
             return True
+        if lane.phase is _CATCHING_UP:
+            return self._is_silent(lane) and lane.newest is not None and self._be_behind(lane, True)
         if not lane.front or lane.due(self.clock):
             return False
-        if lane.phase is _LAGGING and not self._is_due(lane, within=0):
-            lane.phase = _IDLE
-            return self._be_behind(lane, False)
-        if lane.phase is _LIVE and self.clock - lane.silent_since() - MINUTE > lane.threshold:
+        if lane.phase is _LAGGING:
+            return self._look_at_laggard(lane)
+        if lane.phase is _LIVE and self._is_silent(lane):
             if self._is_idle(lane):
                 lane.phase, lane.countdown = _IDLE, 0
                 return False
             return self._lag(lane)
         return lane.phase is _IDLE and not self._is_idle(lane) and self._lag(lane)
 
-    def _is_idle(self, lane: Lane) -> bool:
-        """Its silence is no lag: nothing is due from it, or the feed is alive and has nothing."""
-        return not self._is_due(lane, within=lane.threshold) or self.clock - self.heard <= lane.threshold
+    def _is_silent(self, lane: Lane) -> bool:
+        """Longer than the threshold, when its next bar should have closed."""
+        return self.clock - lane.silent_since() - MINUTE > lane.threshold
 
-    def _is_due(self, lane: Lane, within: float) -> bool:
-        """Whether a minute should have come so many seconds ago, and has not."""
-        due = lane.hours.due_after(int(lane.silent_since()))
-        return due is not None and self.clock - due > within
+    def _is_idle(self, lane: Lane) -> bool:
+        """Its silence is no lag: nothing has been due from it for longer than the threshold since its newest bar, or since the
+        feed was heard last and had nothing."""
+        since = max(lane.silent_since(), self.heard)
+        due = lane.hours.due_after(int(since)) if since < math.inf else None
+        return due is None or self.clock - due <= lane.threshold
+
+    def _look_at_laggard(self, lane: Lane) -> bool:
+        """It is idle when nothing more is to come: its market has closed with its newest bar, or the feed is alive and has had
+        nothing from it for as long as silence may last."""
+        if not self._is_idle(lane):
+            lane.quiet_since = self.clock
+        if not self._is_closed_behind(lane) and self.clock - lane.quiet_since - MINUTE <= lane.threshold:
+            return False
+        lane.phase = _IDLE
+        return self._be_behind(lane, False)
+
+    def _is_closed_behind(self, lane: Lane) -> bool:
+        """Whether the market closed with its newest bar, and no other has been due since."""
+        since = int(lane.silent_since())
+        due = lane.hours.due_after(since)
+        return due is None or since + MINUTE < due >= self.clock

@@ -39,6 +39,8 @@ _GATES = "domain.gates"
 _PROTOCOLS = "web.protocols"
 _PIPELINE = "domain.services.pipeline"
 _WORKING = "domain.services.working"
+_LANES = "domain.lanes"
+_SESSION = "domain.session"
 _DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 MUTANTS = {
@@ -130,6 +132,45 @@ MUTANTS = {
         "persistence.event_feed", "after if after is not None else await self._head()", "await self._head()"
     ),
     "symbols however old": Mutant(_FEED, "monotonic() - FRESH_SECONDS", "0.0"),
+    "exactly the threshold lags": Mutant(
+        _LANES, "return lag > lane.threshold and self._lag(lane)", "return lag >= lane.threshold and self._lag(lane)"
+    ),
+    "lag since the last look": Mutant(_LANES, "if self.is_live and until > self.clock:", "if not self:"),
+    "one good bar is enough": Mutant(_LANES, "GOOD_BARS = 2\n", "GOOD_BARS = 1\n"),
+    "good is within the threshold": Mutant(_LANES, "lag <= lane.threshold / 2 and", "lag <= lane.threshold and"),
+    "a queue is no matter": Mutant(
+        _LANES, "lane.front and not lane.due(self.clock)\n        lane.good", "lane.front\n        lane.good"
+    ),
+    "a look is as good as a bar": Mutant(
+        _LANES, "self.clock - lane.quiet_since - MINUTE <= lane.threshold", "self.clock - lane.silent_since() > lane.threshold"
+    ),
+    "silence from the close on": Mutant(_LANES, "lane.silent_since() - MINUTE > lane.threshold", "lane.silent_since() > 60"),
+    "the feed's silence from when it was heard": Mutant(
+        _LANES, "due is None or self.clock - due <= lane.threshold", "due is None or self.clock - since <= lane.threshold"
+    ),
+    "silence is not looked for": Mutant(_LANES, "(lane.phase is not _FAILED and self._look_at(lane))", "False"),
+    "who is silent lags": Mutant(_LANES, "if self._is_idle(lane):\n", "if not self:\n"),
+    "the flag of the last symbol": Mutant(
+        _SESSION, "for symbol in self.symbols if symbol.is_lagging]", "for symbol in self.symbols[-1:] if symbol.is_lagging]"
+    ),
+    "what catches up is shown": Mutant(
+        _SESSION, "return not self.is_withheld and self.phase in AT_THE_FRONTIER", "return not self.is_withheld"
+    ),
+    "one lane": Mutant(
+        _LANES,
+        "if not lane.due(self.clock):\n            self._join(lane)\n        elif",
+        "if self:\n            self._join(lane)\n        elif",
+    ),
+    "order of entry": Mutant(_LANES, "dict(sorted(self._lanes.items()))", "dict(self._lanes)"),
+    "one after the other": Mutant(_LANES, "sorted(behind, key=lambda lane: lane.next_close or 0)", "behind"),
+    "a leap is not seen": Mutant(
+        _LANES, "return self._is_silent(lane) and lane.newest is not None and self._be_behind(lane, True)", "return False"
+    ),
+    "who was behind is forgotten": Mutant(_LANES, "elif lane.newest is not None:", "elif not self:"),
+    "as long is too long": Mutant(_LANES, "self.clock - since > limit", "self.clock - since >= limit"),
+    "quarantine shuts the gate": Mutant(_SESSION, "return self.is_behind and self.phase in UNDER_WAY", "return self.is_behind"),
+    "a window does not wait": Mutant(_LANES, "clock - lane.threshold if is_live else clock", "clock"),
+    "what comes late moves the mark": Mutant(_LANES, "not is_known and at < lane.new_from", "not is_known"),
     # ── other circumstances, in which the guards must hold all the same
     "no new job is taken up": Mutant(_JOBS, ".where(or_(_is_lapsed, _is_due(places)))\n", ".where(_is_lapsed)\n"),
     "short job lease": Mutant(_JOBS, "LEASE_SECONDS = 15\n", "LEASE_SECONDS = 3\n"),
