@@ -98,7 +98,7 @@ class Rollup:
         self._passed = 0  # what ends by then has been given
         self._last = -1  # when the last minute of the shortest window opens, while that is open
 
-    def add(self, minute: Minute) -> Sequence[Window]:
+    def add(self, minute: Part) -> Sequence[Window]:
         """The windows that a minute completes: those that it leaves, and those whose last it is.
 
         Minutes come in order, each once; others are for `amend`. One that comes when the clock has closed its windows
@@ -117,7 +117,7 @@ class Rollup:
         """The windows that the clock closes: those that end by then and have not been given."""
         return self._completed(self._passed, now) if now > self._passed else ()
 
-    def amend(self, minutes: Sequence[Minute], opens: int) -> Sequence[Window]:
+    def amend(self, minutes: Sequence[Part], opens: int) -> Sequence[Window]:
         """The completed windows, anew, that a minute belongs to which came late or was revised.
 
         `minutes` are all of its trading day up to the newest added, in order, with this one in its place.
@@ -131,7 +131,7 @@ class Rollup:
         nest = self._hours.nests[opens]
         return [window for window in completed if (window.opens, window.closes) in nest]
 
-    def _turn(self, minute: Minute) -> Sequence[Window]:
+    def _turn(self, minute: Part) -> Sequence[Window]:
         """Adds a minute that is the first of its shortest window, or comes when the clock has closed that."""
         opens = minute[0]
         due = self.due

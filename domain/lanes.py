@@ -15,7 +15,7 @@ from enum import Enum
 from itertools import repeat
 from operator import itemgetter
 
-from domain.aggregation import Minute, Rollup, Window
+from domain.aggregation import Minute, Part, Rollup, Window
 from domain.calendars import OutOfCalendar
 from domain.hours import Hours
 from domain.session import SessionSymbol, SessionSymbolPhase
@@ -51,16 +51,17 @@ class Lane:
     """A symbol's bars: `rows` in order, those before `at` processed, those before `new_from` stored with the session. The last
     of those that it entered with opens at `held_until`; `late` are minutes that came, or were revised, behind what was stored.
 
-    `threshold` is in seconds, `every` in bars. `front`: it has reached the frontier."""
+    `threshold` is in seconds, `every` in bars. `front`: it has reached the frontier. Rows are plain tuples, which the garbage
+    collector leaves alone: a look at a million named ones would stop everything for a tenth of a second."""
 
     ticker: str
     hours: Hours
-    rows: list[Minute]
+    rows: list[Part]
     threshold: int
     every: int
     entered: float
     rollup: Rollup
-    add: Callable[[Minute], Sequence[Window]] = field(init=False)
+    add: Callable[[Part], Sequence[Window]] = field(init=False)
     at: int = 0
     new_from: int = 0
     held_until: int = 0
@@ -72,7 +73,7 @@ class Lane:
     behind_since: float | None = None
     front: bool = False
     error: str | None = None
-    late: list[Minute] = field(default_factory=list)
+    late: list[Part] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.add = self.rollup.add
@@ -95,7 +96,7 @@ class Lane:
         newest = self.newest
         return newest if newest is not None else self.entered
 
-    def processed_anew(self) -> list[Minute]:
+    def processed_anew(self) -> list[Part]:
         """Since it was settled last."""
         return self.rows[self.new_from : self.at]
 
@@ -104,7 +105,7 @@ class Lane:
         self.new_from = self.at
         self.late = []
 
-    def to_store(self) -> list[Minute]:
+    def to_store(self) -> list[Part]:
         """The minutes that were not held when it entered, or are others now."""
         return [*self.late, *(row for row in self.processed_anew() if row[0] > self.held_until)]
 
@@ -154,9 +155,9 @@ class Lanes:
         self, ticker: str, hours: Hours, rows: Iterable[Minute], threshold: int, every: int, watermark: int | None = None
     ) -> Lane:
         """With what is held of it, in order; up to the watermark that was processed before, by another perhaps."""
-        held = [row for row in rows if hours.is_open(row.opens)]
+        held: list[Part] = [(*row,) for row in rows if hours.is_open(row[0])]
         lane = Lane(ticker, hours, held, threshold, every, self.clock, Rollup(hours))
-        lane.held_until = held[-1].opens if held else 0
+        lane.held_until = held[-1][0] if held else 0
         if watermark is not None:
             lane.at = lane.new_from = bisect_right(held, watermark - MINUTE, key=_opens)
             with self._failing(lane):
@@ -200,30 +201,30 @@ class Lanes:
         """Takes a minute in, wherever it belongs. One that was passed already mends the windows that it belongs to."""
         if not _is_traded(lane.hours, minute.opens):
             return Arrival.OUTSIDE
-        rows, opens = lane.rows, minute.opens
-        if not rows or opens > rows[-1].opens:
-            rows.append(minute)
+        rows, row, opens = lane.rows, (*minute,), minute.opens
+        if not rows or opens > rows[-1][0]:
+            rows.append(row)
             return Arrival.NEXT
         at = bisect_left(rows, opens, key=_opens)
-        is_known = rows[at].opens == opens
-        if is_known and rows[at] == minute:
+        is_known = rows[at][0] == opens
+        if is_known and rows[at] == row:
             return Arrival.DUPLICATE
         if is_known:
-            rows[at] = minute
+            rows[at] = row
         else:
-            rows.insert(at, minute)
+            rows.insert(at, row)
         if at >= lane.at:
-            lane.late += [minute] if opens <= lane.held_until else []
+            lane.late += [row] if opens <= lane.held_until else []
             return Arrival.REVISED if is_known else Arrival.NEXT
         lane.at += not is_known
         lane.new_from += not is_known and at < lane.new_from
-        lane.late.append(minute)
+        lane.late.append(row)
         with self._failing(lane):
             amended = lane.rollup.amend(self._day_of(lane, opens), opens)
             self.windows += [(lane.ticker, window) for window in amended]
         return Arrival.REVISED if is_known else Arrival.LATE
 
-    def _day_of(self, lane: Lane, opens: int) -> Sequence[Minute]:
+    def _day_of(self, lane: Lane, opens: int) -> Sequence[Part]:
         """The processed minutes of a trading day."""
         day = lane.hours.day(opens)
         assert day is not None, "only what is within trading hours is held"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from domain.aggregation import Minute, Window
+from domain.aggregation import Part, Window
 from domain.bars import Bar, Interval
 from domain.clock import Clock
 from domain.errors import StoreUnavailable
@@ -263,7 +263,7 @@ class Leadership:
             log.exception("%s cannot be loaded", symbol.ticker)
             self._failed[symbol.ticker] = f"An internal fault, see the log: {type(error).__name__}."
             return
-        self._loaded[symbol.ticker] = loaded
+        self._loaded[symbol.ticker] = replace(loaded, minutes=())
         watermark = int(symbol.watermark.timestamp()) if symbol.watermark is not None else None
         threshold, every = self._session.threshold_of(symbol), self._session.checks_of(symbol)
         lane = self._lanes.enter(symbol.ticker, loaded.hours, loaded.minutes, threshold, every, watermark)
@@ -458,8 +458,8 @@ class Leadership:
         told = [bar for bar in bars if (since := shown[bar.ticker]) is None or bar.close_time > since]
         return sorted(told, key=lambda bar: (bar.close_time, bar.ticker, bar.open_time))
 
-    def _minute(self, ticker: str, row: Minute) -> Bar:
-        opens = datetime.fromtimestamp(row.opens, UTC)
+    def _minute(self, ticker: str, row: Part) -> Bar:
+        opens = datetime.fromtimestamp(row[0], UTC)
         return self._bar(ticker, Interval.ONE_MINUTE, opens, opens + MINUTE, *row[1:])
 
     def _window(self, ticker: str, window: Window) -> Bar:

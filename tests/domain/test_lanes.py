@@ -498,9 +498,9 @@ def test_a_clock_that_jumps_back_moves_nothing_and_holds_until_real_time_has_cau
 def test_in_a_replay_the_clock_waits_for_the_work_and_nobody_lags() -> None:
     play = Playing(OPEN, {"A": DAY, "B": DAY[::7], "C": DAY[100:]}, every=1)
     while play.lanes.clock < at(CLOSE):
-        waiting = [lane.rows[lane.at].opens + MINUTE for lane in play.lanes if lane.at < len(lane.rows)]
+        waiting = [lane.rows[lane.at][0] + MINUTE for lane in play.lanes if lane.at < len(lane.rows)]
         play.lanes.advance(at(CLOSE), 5)
-        assert all(lane.at == len(lane.rows) or lane.rows[lane.at].opens + MINUTE >= play.lanes.clock for lane in play.lanes)
+        assert all(lane.at == len(lane.rows) or lane.rows[lane.at][0] + MINUTE >= play.lanes.clock for lane in play.lanes)
         assert waiting
         play.commit()
     assert (play.transitions(), len(play.told)) == ([("09:30:00", True)], 390 + 56 + 290)

@@ -134,7 +134,7 @@ class Playing:
         threshold, every = self.session.threshold_of(symbol), self.session.checks_of(symbol)
         watermark = int(symbol.watermark.timestamp()) if symbol.watermark is not None else None
         lane = self.lanes.enter(ticker, self.hours, rows, threshold, every, watermark)
-        self.stored[ticker] = {row.opens: row for row in lane.rows}
+        self.stored[ticker] = {row[0]: Minute(*row) for row in lane.rows}
         return lane
 
     # ── what its leader does
@@ -188,14 +188,14 @@ class Playing:
         before = self.session
         self._decided(self.session.advanced(_instant(self.lanes.clock), self._tracked(before)))
         clock, shown = self.lanes.clock, self._shown(before)
-        news = [Told(lane.ticker, row.opens + MINUTE, clock) for lane in self.lanes for row in lane.processed_anew()]
+        news = [Told(lane.ticker, row[0] + MINUTE, clock) for lane in self.lanes for row in lane.processed_anew()]
         news.sort(key=lambda bar: (bar.closes, bar.ticker))
         self.processed += news
         if before.is_active and self.session.is_active:
             self.exposed += [bar for bar in news if clock - bar.closes > self.threshold_of(bar.ticker)]
         self.told += [bar for bar in news if bar.ticker in shown and bar.closes > shown[bar.ticker]]
         for lane in self.lanes:
-            self.stored[lane.ticker] |= {row.opens: row for row in lane.to_store()}
+            self.stored[lane.ticker] |= {row[0]: Minute(*row) for row in lane.to_store()}
         self.windows += self.lanes.windows
         self.lanes.settle()
 

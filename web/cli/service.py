@@ -18,12 +18,14 @@ def serve(
 ) -> None:
     """Serve GraphQL at /graphql until stopped."""
     from web.container import open_container
+    from web.serving import keep_what_is_loaded
     from web.serving import serve as serve_container
 
     settings = current_settings()
 
     async def work() -> None:
         async with open_container(settings) as container:
+            keep_what_is_loaded()
             await serve_container(
                 container, lambda address: out.print(f"Freshtape is at {address}/graphql", markup=False), works=works
             )
@@ -35,6 +37,7 @@ def serve(
 def worker() -> None:
     """Work the onboarding queue of a PostgreSQL database until stopped, beside the services that serve it."""
     from web.container import open_container
+    from web.serving import keep_what_is_loaded
     from web.serving import work as work_queue
 
     settings = current_settings()
@@ -42,6 +45,7 @@ def worker() -> None:
 
     async def work() -> None:
         async with open_container(settings) as container:
+            keep_what_is_loaded()
             await work_queue(
                 container, lambda: out.print(f"Working the onboarding queue, {places} at a time over all processes.")
             )
@@ -54,12 +58,14 @@ def demo() -> None:
     """Serve a recorded market from a new temporary database: nothing to set up, nothing left behind."""
     from web.container import open_container
     from web.demo import demo_settings, demo_tickers, fill, replay_over_and_over
+    from web.serving import keep_what_is_loaded
     from web.serving import serve as serve_container
 
     async def work(settings: Settings) -> None:
         with progress("Onboarding the sample market", len(demo_tickers(settings.sample_dir))) as done:
             await fill(settings, done)
         async with open_container(settings) as container:
+            keep_what_is_loaded()
             await serve_container(container, _invite, beside={"demo": partial(replay_over_and_over, container)})
 
     with demo_settings(current_settings()) as settings:
