@@ -291,6 +291,7 @@ class Lanes:
     def _fail(self, lane: Lane, error: Exception) -> None:
         lane.phase, lane.front, lane.is_behind = _FAILED, False, False
         lane.error = f"A bar that closed at {lane.newest} could not be processed: {type(error).__name__}."
+        lane.at -= 1
 
     def _pass_time(self) -> None:
         """Windows that the clock closes. Live bars come late: there a window waits for its last as long as they may be."""
