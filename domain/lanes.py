@@ -310,8 +310,8 @@ class Lanes:
         if lane.phase is _LIVE:
             lane.countdown = lane.every - 1
             return lag > lane.threshold and self._lag(lane)
-        if lane.phase is _CATCHING_UP:
-            return self._be_behind(lane, lag > lane.threshold)
+        if lane.phase is _CATCHING_UP:  # once behind, until it joins the frontier, which may run away from it again
+            return self._be_behind(lane, lane.is_behind or lag > lane.threshold)
         if lane.phase is _IDLE:
             if lag > lane.threshold:
                 return self._lag(lane)
