@@ -359,11 +359,13 @@ class Leadership:
         """Stores what is new with how the session stands, in one transaction, again and again until the database takes it; then
         tells it. Raises LeadershipLost."""
         before = self._session
+        known: TradingSession | None = before
         while True:
             try:
-                after = await self._store(change)
+                after = await self._store(change, known)
                 break
             except StoreUnavailable as error:
+                known = None  # it may be stored all the same, and its epochs must not begin again
                 log.warning("the session cannot be stored, and is tried again: %s", error)
                 await asyncio.sleep(AGAIN_SECONDS)
         self._beat_at = self._now()
@@ -374,9 +376,9 @@ class Leadership:
         self._tools.bar_feed.publish(self._to_tell(before, after), after.number)
         self._lanes.settle()
 
-    async def _store(self, change: Callable[[TradingSession], Moved]) -> TradingSession:
+    async def _store(self, change: Callable[[TradingSession], Moved], known: TradingSession | None) -> TradingSession:
         async with self._tools.database.write() as unit:
-            stored = await unit.session.lock(self._session)
+            stored = await unit.session.lock(known)
             if stored is None or stored.token != self._token or not stored.session.is_going:
                 raise LeadershipLost
             if stored.session.version != self._session.version:

@@ -14,7 +14,7 @@ from domain.clock import Clock
 from domain.errors import ProviderUnavailable
 from domain.services.pipeline import Pipeline
 from domain.services.working import Worker
-from domain.session import Run, SessionMode, SessionState, SessionSymbolPhase, StartSession, TradingSession
+from domain.session import Run, SessionState, SessionSymbolPhase, TradingSession
 from domain.symbols import Symbol
 from graph.context import Services
 from persistence.engine import Engine
@@ -23,12 +23,10 @@ from persistence.unit_of_work import SqlDatabase
 from providers.sample import SampleProvider
 from tests.support.clock import ManualClock
 from tests.support.market import MINUTES_CLOSE, MINUTES_DAY, MINUTES_OPEN, made_up, minutes_of, write_market, write_minutes
-from tests.support.sessions import comes_to, kept_in, leading, stands
+from tests.support.sessions import AT_ONCE, FAST, comes_to, has_passed, kept_in, leading, replay, stands
 from tests.support.universe import track
 
 FIRST, SECOND, THIRD, SILENT = TICKERS = made_up(4)
-AT_ONCE, FAST = 0.0, 12_000.0
-"""Speeds: the whole day without a wait, and in two seconds."""
 
 STARTED = (1, False, "The session was started.")
 LOADED = (2, True, "The session has begun.")
@@ -73,10 +71,6 @@ async def led(
         yield
 
 
-def replay(*tickers: str, speed: float) -> StartSession:
-    return StartSession(SessionMode.REPLAY, tickers, MINUTES_DAY, speed)
-
-
 def is_finished(session: TradingSession) -> bool:
     return session.run is Run.FINISHED
 
@@ -88,10 +82,6 @@ def phase_of(session: TradingSession, ticker: str) -> SessionSymbolPhase | None:
 
 def is_in(ticker: str, phase: SessionSymbolPhase) -> Callable[[TradingSession], bool]:
     return lambda session: phase_of(session, ticker) is phase
-
-
-def has_passed(minutes: int) -> Callable[[TradingSession], bool]:
-    return lambda session: session.clock >= MINUTES_OPEN + timedelta(minutes=minutes)
 
 
 # ── from the open to the close

@@ -39,6 +39,9 @@ _GATES = "domain.gates"
 _PROTOCOLS = "web.protocols"
 _PIPELINE = "domain.services.pipeline"
 _WORKING = "domain.services.working"
+_LEADING = "domain.services.leading"
+_SESSION = "domain.session"
+_SESSION_STORE = "persistence.session_store"
 _DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 MUTANTS = {
@@ -130,9 +133,24 @@ MUTANTS = {
         "persistence.event_feed", "after if after is not None else await self._head()", "await self._head()"
     ),
     "symbols however old": Mutant(_FEED, "monotonic() - FRESH_SECONDS", "0.0"),
+    "any token may lead": Mutant(
+        _LEADING, "if stored is None or stored.token != self._token or not", "if stored is None or not"
+    ),
+    "bars before the session": Mutant(
+        _LEADING,
+        "        async with self._tools.database.write() as unit:\n            stored = await unit.session.lock(known)\n",
+        "        async with self._tools.database.write() as unit:\n"
+        "            await unit.session_bars.upsert(self._windows())\n"
+        "        async with self._tools.database.write() as unit:\n"
+        "            stored = await unit.session.lock(known)\n",
+    ),
+    "any version commands": Mutant(_SESSION, "if expected != self.version:", "if expected > self.version:"),
+    "session leases never lapse": Mutant(_SESSION_STORE, "is_free=row.lease_expires_at <= row.real_now", "is_free=False"),
+    "session leases are nothing": Mutant(_SESSION_STORE, "is_free=row.lease_expires_at <= row.real_now", "is_free=True"),
     # ── other circumstances, in which the guards must hold all the same
     "no new job is taken up": Mutant(_JOBS, ".where(or_(_is_lapsed, _is_due(places)))\n", ".where(_is_lapsed)\n"),
     "short job lease": Mutant(_JOBS, "LEASE_SECONDS = 15\n", "LEASE_SECONDS = 3\n"),
+    "short session lease": Mutant(_SESSION_STORE, "LEASE_SECONDS = 8\n", "LEASE_SECONDS = 3\n"),
     "no heartbeat": Mutant(_WORKING, "HEARTBEAT_SECONDS = 5.0\n", "HEARTBEAT_SECONDS = 3600.0\n"),
     "quick heartbeat": Mutant(_WORKING, "HEARTBEAT_SECONDS = 5.0\n", "HEARTBEAT_SECONDS = 1.0\n"),
     "short waits": Mutant("domain.onboarding", "FIRST_WAIT_SECONDS = 2.0\n", "FIRST_WAIT_SECONDS = 0.2\n"),

@@ -18,14 +18,16 @@ from domain.ports import Database, MarketDataProvider
 from domain.services.leading import Leader, Tools
 from domain.services.loading import Loading, minute_of
 from domain.services.polling import PollingFeed
-from domain.session import SessionSymbol, StreamingRules, TradingSession
+from domain.session import SessionMode, SessionSymbol, StartSession, StreamingRules, TradingSession
 from domain.tickers import AssetClass
 from graph.context import Services
 from persistence.unit_of_work import SqlDatabase
-from tests.support.market import MINUTES_CLOSE, MINUTES_OPEN
+from tests.support.market import MINUTES_CLOSE, MINUTES_DAY, MINUTES_OPEN
 from tests.support.process import until
 from tests.support.stored import ALL, opened
 
+AT_ONCE, FAST = 0.0, 12_000.0
+"""Speeds: the whole day without a wait, and in two seconds."""
 POLL_SECONDS = 60.0
 
 
@@ -38,11 +40,12 @@ async def leading(
     services: Services,
     provider: MarketDataProvider,
     clock: Clock,
-    rules: Callable[[], StreamingRules] = StreamingRules,
 ) -> AsyncIterator[asyncio.Task[None]]:
     """A share in leading, until the block ends or the task is cancelled."""
     loading = Loading(database, provider, services.onboarding, clock)
-    tools = Tools(database, loading, services.bar_feed, lambda: PollingFeed(provider, clock, POLL_SECONDS), clock, rules)
+    tools = Tools(
+        database, loading, services.bar_feed, lambda: PollingFeed(provider, clock, POLL_SECONDS), clock, StreamingRules
+    )
     leader = Leader(services.feed, tools)
     running = [asyncio.create_task(leader.run()), asyncio.create_task(leader.listen())]
     try:
@@ -51,6 +54,10 @@ async def leading(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def replay(*tickers: str, speed: float) -> StartSession:
+    return StartSession(SessionMode.REPLAY, tickers, MINUTES_DAY, speed)
 
 
 async def comes_to(database: Database, holds: Callable[[TradingSession], bool], within: float = 20) -> TradingSession:
@@ -68,6 +75,10 @@ async def stands(database: Database) -> TradingSession:
         stored = await unit.session.read()
     assert stored is not None
     return stored.session
+
+
+def has_passed(minutes: int) -> Callable[[TradingSession], bool]:
+    return lambda session: session.clock >= MINUTES_OPEN + timedelta(minutes=minutes)
 
 
 # ── what is stored
