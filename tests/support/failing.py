@@ -42,7 +42,7 @@ class FailingDatabase:
         steps = _Steps(self._chance.randrange(STEPS) if is_to_fail else STEPS)
         try:
             async with self._database.write() as unit:
-                yield _Watched(unit, steps)  # type: ignore[misc]
+                yield _Watched(unit, steps)
                 steps.take()
                 has_appended = unit.events.newest is not None
             if has_appended and self.writes > 1:

@@ -145,7 +145,8 @@ MUTANTS = {
         "            stored = await unit.session.lock(known)\n",
     ),
     "any version commands": Mutant(_SESSION, "if expected != self.version:", "if expected > self.version:"),
-    "session leases never lapse": Mutant(_SESSION_STORE, "is_free=row.lease_expires_at <= row.real_now", "is_free=False"),
+    "session leases never lapse": Mutant(_SESSION_STORE, "LEASE_SECONDS = 8\n", "LEASE_SECONDS = 3600\n"),
+    "session not locked": Mutant(_SESSION_STORE, "_SESSION.with_for_update()", "_SESSION"),
     "session leases are nothing": Mutant(_SESSION_STORE, "is_free=row.lease_expires_at <= row.real_now", "is_free=True"),
     # ── other circumstances, in which the guards must hold all the same
     "no new job is taken up": Mutant(_JOBS, ".where(or_(_is_lapsed, _is_due(places)))\n", ".where(_is_lapsed)\n"),
