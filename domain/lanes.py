@@ -339,7 +339,8 @@ class Lanes:
             lane.countdown = lane.every - 1
             return lag > lane.threshold and self._lag(lane)
         if lane.phase is _CATCHING_UP:
-            return self._be_behind(lane, lag > lane.threshold)
+            # Within its threshold it goes on to the frontier, which would have left it again by the next time.
+            return self._be_behind(lane, lag > lane.threshold) and lane.is_behind
         if lane.phase is _IDLE:
             if lag > lane.threshold:
                 return self._lag(lane)

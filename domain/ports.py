@@ -265,7 +265,7 @@ class SessionStore(Protocol):
         ...
 
     async def offer(self) -> None:
-        """With the session locked: it is new, and whoever comes first may lead it."""
+        """With the session locked: it is new, and whoever comes first may lead it; who leads the one before may not."""
         ...
 
     async def resign(self, token: int) -> None:

@@ -178,6 +178,11 @@ def _sqlite(url: str) -> AsyncEngine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    @event.listens_for(engine.sync_engine, "close")
+    def let_go(connection: Any, _record: Any) -> None:
+        # Closed with a statement that somebody still holds, as a cancelled one in its traceback, SQLite keeps the locks.
+        connection.rollback()
+
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
         # A transaction that reads first and writes later cannot wait for another's write: it fails at once.

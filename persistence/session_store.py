@@ -35,7 +35,7 @@ class SqlSessionStore:
         await self._update(token=token, heard_at=real_time(), lease_expires_at=real_time(LEASE_SECONDS))
 
     async def offer(self) -> None:
-        await self._update(heard_at=real_time(), lease_expires_at=real_time())
+        await self._update(token=trading_session.c.token + 1, heard_at=real_time(), lease_expires_at=real_time())
 
     async def resign(self, token: int) -> None:
         resigned = update(trading_session).where(trading_session.c.token == token).values(lease_expires_at=real_time())

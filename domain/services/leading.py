@@ -378,11 +378,13 @@ class Leadership:
         """Stores what is new with how the session stands, in one transaction, again and again until the database takes it; then
         tells it. Raises LeadershipLost."""
         before = self._session
+        known: TradingSession | None = before
         while True:
             try:
-                after = await self._store(change)
+                after = await self._store(change, known)
                 break
             except StoreUnavailable as error:
+                known = None  # it may be stored all the same, and its epochs must not begin again
                 log.warning("the session cannot be stored, and is tried again: %s", error)
                 await asyncio.sleep(AGAIN_SECONDS)
         if after is None:
@@ -397,10 +399,10 @@ class Leadership:
         self._tools.observer.stored(after, bars, has_turned=before.is_active is not after.is_active)
         self._lanes.settle()
 
-    async def _store(self, change: Callable[[TradingSession], Moved]) -> TradingSession | None:
+    async def _store(self, change: Callable[[TradingSession], Moved], known: TradingSession | None) -> TradingSession | None:
         """None when it was stopped: what a live session has heard by then is stored all the same."""
         async with self._tools.database.write() as unit:
-            stored = await unit.session.lock(self._session)
+            stored = await unit.session.lock(known)
             if stored is None or stored.token != self._token:
                 raise LeadershipLost
             if self._is_live:

@@ -25,6 +25,7 @@ from tests.support.provider import profile
 from tests.support.proxy import Fate, Proxy
 
 LOCK = text("SELECT 1 FROM event_log FOR UPDATE")
+NUMBER = text("UPDATE event_log SET last_number = :n")
 AT_ONCE = 0.3
 PATIENCE = 5.0
 """Seconds within which everything must be answered."""
@@ -177,6 +178,27 @@ async def test_a_caller_that_leaves_takes_its_connection_along_and_says_nothing_
         task.cancel()
     assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*leaving, return_exceptions=True))
     await asyncio.gather(*(ask(distant) for _ in range(20)))
+
+
+async def test_a_write_that_is_cancelled_lets_go_of_sqlite_whoever_holds_its_traceback(sqlite_url: str) -> None:
+    leaving, other = Engine(sqlite_url), Engine(sqlite_url)
+    held: list[BaseException] = []
+
+    async def write_for_long() -> None:
+        try:
+            async with leaving.write() as connection:
+                await connection.execute(NUMBER, [{"n": n} for n in range(100_000)])
+        except asyncio.CancelledError as cancelled:
+            held.append(cancelled)
+
+    writing = asyncio.create_task(write_for_long())
+    await asyncio.sleep(0.1)
+    writing.cancel()
+    await writing
+    async with asyncio.timeout(PATIENCE), other.write() as connection:
+        await connection.execute(NUMBER, {"n": 0})
+    assert len(held) == 1, "it was over before"
+    await asyncio.gather(leaving.close(), other.close())
 
 
 async def test_a_process_that_was_suspended_suspects_nobody(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

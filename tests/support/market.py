@@ -2,18 +2,25 @@
 
 import csv
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import islice, product
 from pathlib import Path
 from random import Random
 from string import ascii_uppercase
 
+from domain.aggregation import Minute
 from domain.factors import FACTOR_ETFS
 from web.settings import BUNDLED_SAMPLE
 
 ETFS = sorted(set(FACTOR_ETFS.values()))
 DAYS = 252
+MINUTES_DAY = date(2026, 3, 25)
+"""The trading day of which there are minutes."""
+MINUTES_OPEN = datetime.combine(MINUTES_DAY, time(13, 30), UTC)
+MINUTES_CLOSE = datetime.combine(MINUTES_DAY, time(20), UTC)
 LISTED = "ticker", "name", "asset_class", "exchange", "currency"
+EACH_MINUTE = "time", "open", "high", "low", "close", "volume"
 TRADED = "date", "open", "high", "low", "close", "adj_close", "volume", "dividend", "split"
 
 
@@ -26,6 +33,26 @@ def closes_of(ticker: str) -> list[Decimal]:
     """The same for a ticker each time, and no two alike."""
     chance, price = Random(ticker), Decimal(100)
     return [price := max(Decimal(10), price + Decimal(chance.randint(-200, 205)) / 100) for _ in range(DAYS)]
+
+
+def minutes_of(ticker: str) -> list[Minute]:
+    """Of one trading day, one in ten missing; the same for a ticker each time."""
+    chance, price, minutes = Random(ticker), Decimal(100), []
+    for minute in range((MINUTES_CLOSE - MINUTES_OPEN) // timedelta(minutes=1)):
+        opened, price = price, max(Decimal(10), price + Decimal(chance.randint(-20, 20)) / 100)
+        high, low = max(opened, price) + Decimal("0.05"), min(opened, price) - Decimal("0.05")
+        if chance.random() < 0.9:
+            opens = int(MINUTES_OPEN.timestamp()) + 60 * minute
+            minutes.append(Minute(opens, opened, high, low, price, Decimal(chance.randint(1, 5000))))
+    return minutes
+
+
+def write_minutes(folder: Path, tickers: Sequence[str]) -> None:
+    """Into a market that lists the tickers."""
+    folder.joinpath("minute").mkdir(exist_ok=True)
+    for ticker in tickers:
+        rows = [(f"{datetime.fromtimestamp(opens, UTC):%Y-%m-%dT%H:%M:%SZ}", *rest) for opens, *rest in minutes_of(ticker)]
+        _write(folder / "minute" / f"{ticker}.csv", EACH_MINUTE, rows)
 
 
 def write_market(folder: Path, tickers: Sequence[str]) -> Path:

@@ -40,7 +40,9 @@ _PROTOCOLS = "web.protocols"
 _PIPELINE = "domain.services.pipeline"
 _WORKING = "domain.services.working"
 _LANES = "domain.lanes"
+_LEADING = "domain.services.leading"
 _SESSION = "domain.session"
+_SESSION_STORE = "persistence.session_store"
 _DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 MUTANTS = {
@@ -171,9 +173,23 @@ MUTANTS = {
     "quarantine shuts the gate": Mutant(_SESSION, "return self.is_behind and self.phase in UNDER_WAY", "return self.is_behind"),
     "a window does not wait": Mutant(_LANES, "clock - lane.threshold if is_live else clock", "clock"),
     "what comes late moves the mark": Mutant(_LANES, "not is_known and at < lane.new_from", "not is_known"),
+    "any token may lead": Mutant(_LEADING, "if stored is None or stored.token != self._token:", "if stored is None:"),
+    "bars before the session": Mutant(
+        _LEADING,
+        "        async with self._tools.database.write() as unit:\n            stored = await unit.session.lock(known)\n",
+        "        async with self._tools.database.write() as unit:\n"
+        "            await unit.session_bars.upsert(self._windows())\n"
+        "        async with self._tools.database.write() as unit:\n"
+        "            stored = await unit.session.lock(known)\n",
+    ),
+    "any version commands": Mutant(_SESSION, "if expected != self.version:", "if expected > self.version:"),
+    "session leases never lapse": Mutant(_SESSION_STORE, "LEASE_SECONDS = 8\n", "LEASE_SECONDS = 3600\n"),
+    "session not locked": Mutant(_SESSION_STORE, "_SESSION.with_for_update()", "_SESSION"),
+    "session leases are nothing": Mutant(_SESSION_STORE, "is_free=row.lease_expires_at <= row.real_now", "is_free=True"),
     # ── other circumstances, in which the guards must hold all the same
     "no new job is taken up": Mutant(_JOBS, ".where(or_(_is_lapsed, _is_due(places)))\n", ".where(_is_lapsed)\n"),
     "short job lease": Mutant(_JOBS, "LEASE_SECONDS = 15\n", "LEASE_SECONDS = 3\n"),
+    "short session lease": Mutant(_SESSION_STORE, "LEASE_SECONDS = 8\n", "LEASE_SECONDS = 3\n"),
     "no heartbeat": Mutant(_WORKING, "HEARTBEAT_SECONDS = 5.0\n", "HEARTBEAT_SECONDS = 3600.0\n"),
     "quick heartbeat": Mutant(_WORKING, "HEARTBEAT_SECONDS = 5.0\n", "HEARTBEAT_SECONDS = 1.0\n"),
     "short waits": Mutant("domain.onboarding", "FIRST_WAIT_SECONDS = 2.0\n", "FIRST_WAIT_SECONDS = 0.2\n"),
