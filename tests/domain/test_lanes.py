@@ -158,7 +158,7 @@ def test_a_session_that_goes_as_fast_as_it_can_is_not_active_while_a_symbol_is_f
     play.by_minutes("12:00")
     play.add("AAPL", DAY)
     play.lanes.catch_up(1)
-    play.lanes.catch_up(200)
+    play.lanes.catch_up(148)
     assert play.lane("AAPL").newest == at("11:59")
     play.forward("15:00")
     assert (play.is_active, play.lag("AAPL")) == (False, 181 * MINUTE)
