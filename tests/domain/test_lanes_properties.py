@@ -1,4 +1,4 @@
-"""What holds of a session's lanes whatever is done to them: one order, nothing twice, nothing lost, the windows of the whole."""
+"""What holds of a session's lanes whatever is done to them: one order, nothing twice, nothing lost, windows of the whole."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
