@@ -318,6 +318,9 @@ class TradingSession:
         return _settled(self, moved, None)
 
     def finished(self) -> "Moved":
+        """But for somebody who was added at the last moment."""
+        if any(symbol.phase in ON_ITS_WAY for symbol in self.symbols):
+            return self, []
         return _settled(self, replace(self, run=Run.FINISHED), None)
 
     # ── how

@@ -305,8 +305,9 @@ class Leadership:
             return False
         if self._is_over:
             await self._commit(TradingSession.finished)
-            raise LeadershipLost
-        return self._lanes.has_news or not self._session.speed
+            if not self._session.is_going:
+                raise LeadershipLost
+        return self._lanes.has_news or self._is_in_a_hurry
 
     @property
     def _is_processing(self) -> bool:
@@ -317,6 +318,12 @@ class Leadership:
     def _is_moving(self) -> bool:
         """Whether its clock is: a replay's stands still until all symbols are there."""
         return self._is_processing and (self._is_live or self._session.has_begun)
+
+    @property
+    def _is_in_a_hurry(self) -> bool:
+        """Whether it is a replay that goes as fast as it can, and has further to go."""
+        ends = self._ends
+        return not self._is_live and not self._session.speed and ends is not None and self._lanes.clock < ends
 
     @property
     def _is_over(self) -> bool:

@@ -108,6 +108,8 @@ class Sessions:
 
     async def start(self, asked: StartSession, expected: int) -> TradingSession:
         """Raises VersionConflict, InvalidSession and SymbolNotFound."""
+        now = self._clock.now()
+        (await self._watch.look()).started(asked, expected, self._rules(), now, now)  # before a provider is asked in vain
         listed = await self._known(asked.tickers)
         opens = await asyncio.to_thread(self._opening, asked.day, list(listed.values())) if asked.day else self._clock.now()
 

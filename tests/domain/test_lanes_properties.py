@@ -131,7 +131,7 @@ STEPS = st.lists(
 class Replayed:
     """A replay, and what it comes to by the shortest way."""
 
-    def __init__(self, traded: Traded, share: float, tape: list[Minute]) -> None:
+    def __init__(self, traded: Traded, share: float, tape: list[Part]) -> None:
         self.traded, self.share, self.tape = traded, share, tape
         self.lives: dict[str, Life] = {TICKERS[0]: Life(traded.rows(0, 0, share))}
         self.over: list[Life] = []
