@@ -253,6 +253,25 @@ async def test_one_that_is_removed_while_it_loads_is_gone(database: SqlDatabase,
 
 
 @pytest.mark.usefixtures("led")
+async def test_a_replay_in_a_hurry_waits_at_its_end_for_who_is_still_loading(
+    database: SqlDatabase, services: Services, provider: Moody
+) -> None:
+    begun = await services.sessions.start(replay(FIRST, speed=AT_ONCE), 0)
+    begun = await services.sessions.pause(begun.version)
+    await comes_to(database, lambda session: session.has_begun)
+    provider.held[SECOND] = asyncio.Event()
+    begun = await services.sessions.add(SECOND, begun.version, None, None)
+    await comes_to(database, is_in(SECOND, SessionSymbolPhase.LOADING))
+    await services.sessions.resume(begun.version)
+    waiting = await comes_to(database, lambda session: session.clock == MINUTES_CLOSE)
+    assert (waiting.state, phase_of(waiting, SECOND)) == (SessionState.ACTIVE, SessionSymbolPhase.LOADING)
+    provider.held.pop(SECOND).set()
+    await comes_to(database, is_finished)
+    kept = await kept_in(database)
+    assert kept.faults() | kept.losses() == set()
+
+
+@pytest.mark.usefixtures("led")
 async def test_one_that_has_left_and_comes_back_loses_nothing(database: SqlDatabase, services: Services) -> None:
     running = await services.sessions.start(replay(FIRST, SECOND, speed=FAST), 0)
     await comes_to(database, has_passed(60))
