@@ -84,7 +84,7 @@ class Playing:
         self.lanes = Lanes(start, is_live=is_live, quarantine_after=quarantine_after)
         self.epochs: list[Epoch] = []
         self.told: list[Told] = []
-        self.windows: list[tuple[str, Window]] = []
+        self.windows: defaultdict[str, list[Window]] = defaultdict(list)
         self.processed: list[Told] = []
         self.exposed: list[Told] = []
         self.stored: defaultdict[str, dict[int, Minute]] = defaultdict(dict)
@@ -110,7 +110,7 @@ class Playing:
         self._decided(self.session.left(ticker, self.session.version))
         self.lanes.leave(ticker)
         self.stored.pop(ticker, None)
-        self.windows = [(whose, window) for whose, window in self.windows if whose != ticker]
+        self.windows.pop(ticker, None)
 
     def taken_over(self, rows: Mapping[str, Sequence[Minute]]) -> None:
         """By another process, that has loaded all."""
@@ -196,7 +196,8 @@ class Playing:
         self.told += [bar for bar in news if bar.ticker in shown and bar.closes > shown[bar.ticker]]
         for lane in self.lanes:
             self.stored[lane.ticker] |= {row[0]: Minute(*row) for row in lane.to_store()}
-        self.windows += self.lanes.windows
+        for ticker, window in self.lanes.windows:
+            self.windows[ticker].append(window)
         self.lanes.settle()
 
     def _tracked(self, session: TradingSession) -> dict[str, SessionSymbol]:
