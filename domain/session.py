@@ -113,7 +113,7 @@ class SessionSymbol:
     `threshold_seconds` is its own, None for the session's. Its bars in the session begin at `since`, the open of its trading
     day, and end at `watermark`, the close of the newest that is processed. `is_behind` says that its lag keeps a gate shut: the
     session's, or its own. Of one that is shown, `shown_after` is the session's time when that began: what closed by then is
-    never sent."""
+    never sent. `is_shown_to_the_end`: it was shown when the replay ended."""
 
     ticker: str
     added_at: datetime
@@ -125,6 +125,7 @@ class SessionSymbol:
     is_behind: bool = False
     is_withheld: bool = True
     shown_after: datetime | None = None
+    is_shown_to_the_end: bool = False
     bars_processed: int = 0
     bars_queued: int = 0
     error: str | None = None
@@ -187,6 +188,13 @@ class TradingSession:
     @property
     def is_live(self) -> bool:
         return self.is_going and self.mode is SessionMode.LIVE
+
+    @property
+    def told(self) -> list[SessionSymbol]:
+        """Those whose bars are told; of a replay that has ended, for who has not heard of its last."""
+        if self.run is Run.FINISHED:
+            return [symbol for symbol in self.symbols if symbol.is_shown_to_the_end]
+        return [symbol for symbol in self.symbols if symbol.is_shown] if self.is_active else []
 
     @property
     def laggards(self) -> list[SessionSymbol]:
@@ -318,7 +326,9 @@ class TradingSession:
         return _settled(self, moved, None)
 
     def finished(self) -> "Moved":
-        return _settled(self, replace(self, run=Run.FINISHED), None)
+        told = self.told
+        symbols = tuple(replace(symbol, is_shown_to_the_end=symbol in told) for symbol in self.symbols)
+        return _settled(self, replace(self, run=Run.FINISHED, symbols=symbols), None)
 
     # ── how
 

@@ -85,13 +85,13 @@ class BarFeed:
         async with self._database.snapshot() as unit:
             session = seen(await unit.session.read(), self._clock)
             self._expect(session.number)
-            bars = await self._news(unit, session, pairs) if session.is_active else []
+            bars = await self._news(unit, session, pairs) if session.told else []
         if not self.is_told_here:
             self._skip(session, pairs)
             self.publish(sorted(bars, key=lambda bar: (bar.close_time, bar.ticker)), session.number)
 
     async def _news(self, unit: UnitOfWork, session: TradingSession, pairs: Sequence[Pair]) -> list[Bar]:
-        shown = {symbol.ticker: symbol for symbol in session.symbols if symbol.is_shown}
+        shown = {symbol.ticker: symbol for symbol in session.told}
         wanted: defaultdict[Interval, dict[str, datetime]] = defaultdict(dict)
         for ticker, interval in pairs:
             if ticker in shown and (ticker, interval) in self._told:
@@ -107,7 +107,7 @@ class BarFeed:
 
     def _skip(self, session: TradingSession, pairs: Sequence[Pair]) -> None:
         """What is withheld is told no more, and what was there before it was asked for is not told."""
-        shown = {symbol.ticker for symbol in session.symbols if symbol.is_shown} if session.is_active else set()
+        shown = {symbol.ticker for symbol in session.told}
         for pair in pairs:
             if pair in self._followers and (pair not in self._told or pair[0] not in shown):
                 self._told[pair] = max(session.clock, self._told.get(pair, NEVER))

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from domain.aggregation import Minute, Rollup
-from domain.bars import History, Interval
+from domain.bars import Bar, History, Interval
 from domain.clock import Clock
 from domain.errors import ProviderUnavailable
 from domain.services.pipeline import Pipeline
+from domain.services.telling import BarFeed
 from domain.services.working import Worker
 from domain.session import Run, SessionState, SessionSymbolPhase, TradingSession
 from domain.symbols import Symbol
@@ -332,3 +333,35 @@ async def test_of_several_one_leads_and_when_it_ends_the_next_goes_on_at_once(
         (4, True, "The session has begun."),
         (5, *ENDED),
     ]
+
+
+# ── who hears of it
+
+
+async def test_the_last_bars_of_a_day_are_told_everywhere(
+    database_url: str, database: SqlDatabase, feed: SqlEventFeed, services: Services, provider: Moody, clock: ManualClock
+) -> None:
+    await track(database, FIRST)
+    told: dict[str, list[Bar]] = {"where it is led": [], "elsewhere": []}
+
+    async def follow(bar_feed: BarFeed, where: str) -> None:
+        async for bar in bar_feed.follow([FIRST], Interval.ONE_DAY):
+            told[where].append(bar)
+
+    elsewhere = BarFeed(database, clock)
+    following = [
+        asyncio.create_task(follow(services.bar_feed, "where it is led")),
+        asyncio.create_task(follow(elsewhere, "elsewhere")),
+        asyncio.create_task(elsewhere.run()),
+    ]
+    async with leading(database, services, provider, clock):
+        await services.sessions.start(replay(FIRST, speed=FAST), 0)
+        await comes_to(database, is_finished)
+        await asyncio.sleep(1)
+    for task in following:
+        task.cancel()
+    await asyncio.gather(*following, return_exceptions=True)
+    assert {where: [bar.close_time for bar in bars] for where, bars in told.items()} == {
+        "where it is led": [MINUTES_CLOSE],
+        "elsewhere": [MINUTES_CLOSE],
+    }
