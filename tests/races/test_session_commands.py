@@ -10,11 +10,11 @@ import pytest
 
 from domain.session import Run
 from tests.support.figures import told
+from tests.support.led_sessions import comes_to, has_passed, kept
 from tests.support.market import made_up, write_market, write_minutes
 from tests.support.onboarded import processes_of
 from tests.support.process import Processes, Service
 from tests.support.session_clients import command, start
-from tests.support.sessions import comes_to, has_passed, kept
 from tests.support.stored import opened
 from tests.support.universe import track_in
 

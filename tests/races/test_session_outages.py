@@ -7,12 +7,12 @@ import pytest
 
 from domain.session import Run
 from tests.support.figures import told
+from tests.support.led_sessions import comes_to, has_passed, kept
 from tests.support.market import made_up, write_market, write_minutes
 from tests.support.onboarded import processes_of
 from tests.support.postgres import execute, failing_server
 from tests.support.process import until
 from tests.support.session_clients import SHOWS, STANDS, BarFollower, Looker, MoveFollower, at_work, cursor_of, start
-from tests.support.sessions import comes_to, has_passed, kept
 from tests.support.stored import opened
 from tests.support.universe import track_in
 
@@ -45,21 +45,16 @@ async def away_for_a_while(kind: str, market: Path) -> None:
             services = [leader, await processes.start_one(works=True)]
             standing, showing = [Looker(STANDS) for _ in services], [Looker(SHOWS, {"ticker": TICKERS[0]}) for _ in services]
             bars = [BarFollower(TICKERS) for _ in services]
-            clients = [*standing, *showing, *bars]
-            work = [
-                client.look_on(s) if isinstance(client, Looker) else client.follow_on(s)
-                for client, s in zip(clients, 3 * services, strict=True)
-            ]
-            async with at_work(*work, moved.follow_on([services[1]])):
+            lookers = (*standing, *showing)
+            looking = [looker.look_on(service) for looker, service in zip(lookers, 2 * services, strict=True)]
+            hearing = [follower.follow_on(service) for follower, service in zip(bars, services, strict=True)]
+            async with at_work(*looking, *hearing, moved.follow_on([services[1]])):
                 await comes_to(database, has_passed(60))
                 gone_at = now()
-                server.kill() if kind == "killed" else server.hang()
+                (server.kill if kind == "killed" else server.hang)()
                 await asyncio.sleep(OUTAGE_SECONDS)
                 back_at = now()
-                if kind == "killed":
-                    await server.start()
-                else:
-                    server.go_on()
+                await server.start() if kind == "killed" else server.go_on()
                 await comes_to(database, lambda session: session.is_active, within=15)
                 led_on_at = now()
                 await comes_to(database, lambda session: session.run is Run.FINISHED, within=60)
@@ -73,7 +68,7 @@ async def away_for_a_while(kind: str, market: Path) -> None:
         silent = looker.between(last_word, back_at)
         assert silent
         assert {"has not been heard since" in str(look.session and look.session["reason"]) for look in silent} == {True}
-    for looker in (*standing, *showing):
+    for looker in lookers:
         assert any(look.shows_something for look in looker.between(0, gone_at)), "nothing was shown before"
         assert not any(look.shows_something for look in looker.between(last_word, back_at))
         assert {code for look in looker.looks for code in look.codes} <= {"DATABASE_UNAVAILABLE"}
