@@ -27,6 +27,8 @@ log = logging.getLogger("freshtape.session")
 LOOK_SECONDS = 1.0
 """How often a process that does not lead looks whether somebody does."""
 BEAT_SECONDS = 1.0
+LINGER_SECONDS = 1.0
+"""How long a replay that has come to its end stays open: other processes look for its last bars twice a second."""
 AGAIN_SECONDS = 0.5
 HEARD_AT_ONCE = 1000
 MINUTE = timedelta(minutes=1)
@@ -202,7 +204,7 @@ class Leadership:
         self._loaded: dict[str, Loaded] = {}
         self._failed: dict[str, str] = {}
         self._is_staffed_anew = True
-        self._beat_at = -math.inf
+        self._beat_at = self._came_at = -math.inf
 
     async def run(self) -> None:
         """Raises LeadershipLost, when it is over for this process."""
@@ -328,7 +330,8 @@ class Leadership:
     @property
     def _is_over(self) -> bool:
         ends = self._ends
-        return not self._is_live and ends is not None and self._lanes.clock >= ends and not self._loads
+        is_at_its_end = not self._is_live and ends is not None and self._lanes.clock >= ends and not self._loads
+        return is_at_its_end and self._now() - self._came_at >= LINGER_SECONDS
 
     @property
     def _ends(self) -> float | None:
@@ -397,6 +400,8 @@ class Leadership:
         if after is None:
             raise LeadershipLost
         self._beat_at = self._now()
+        if self._lanes.has_news:
+            self._came_at = self._beat_at
         has_resumed = before.run is not after.run or before.has_begun is not after.has_begun
         if has_resumed:
             self._pace.set(self._lanes.clock)

@@ -9,21 +9,26 @@ from pathlib import Path
 import pytest
 
 from domain.aggregation import Minute, Rollup
-from domain.bars import History, Interval
+from domain.bars import Bar, History, Interval
 from domain.clock import Clock
 from domain.errors import ProviderUnavailable
+from domain.ports import BarQuery
 from domain.services.pipeline import Pipeline
+from domain.services.telling import BarFeed
 from domain.services.working import Worker
 from domain.session import Run, SessionState, SessionSymbolPhase, TradingSession
 from domain.symbols import Symbol
 from graph.context import Services
 from persistence.engine import Engine
 from persistence.event_feed import SqlEventFeed
+from persistence.tables import trading_session
+from persistence.types import real_time
 from persistence.unit_of_work import SqlDatabase
 from providers.sample import SampleProvider
 from tests.support.clock import ManualClock
 from tests.support.led_sessions import AT_ONCE, FAST, comes_to, has_passed, kept_in, leading, replay, stands
 from tests.support.market import MINUTES_CLOSE, MINUTES_DAY, MINUTES_OPEN, made_up, minutes_of, write_market, write_minutes
+from tests.support.mutants import in_force
 from tests.support.universe import track
 
 FIRST, SECOND, THIRD, SILENT = TICKERS = made_up(4)
@@ -351,3 +356,74 @@ async def test_of_several_one_leads_and_when_it_ends_the_next_goes_on_at_once(
         (4, True, "The session has begun."),
         (5, *ENDED),
     ]
+
+
+async def test_were_leases_nothing_each_would_take_it_from_the_other(
+    database_url: str, database: SqlDatabase, feed: SqlEventFeed, services: Services, provider: Moody, clock: ManualClock
+) -> None:
+    await track(database, FIRST)
+    with in_force("session leases are nothing"):
+        async with another(database_url, services, provider, clock), another(database_url, services, provider, clock):
+            await services.sessions.start(replay(FIRST, speed=60), 0)
+            await comes_to(database, lambda session: session.leaders > 3)
+
+
+# ── who hears of it
+
+
+@pytest.mark.parametrize("seconds", [4, 6])
+async def test_who_looks_does_not_take_the_word_of_a_leader_for_longer_than_5_seconds(
+    seconds: int,
+    database: SqlDatabase,
+    feed: SqlEventFeed,
+    services: Services,
+    provider: Moody,
+    clock: ManualClock,
+) -> None:
+    await track(database, FIRST)
+    async with leading(database, services, provider, clock):
+        await services.sessions.start(replay(FIRST, speed=3000), 0)
+        await comes_to(database, has_passed(10))
+    query = BarQuery(Interval.ONE_MINUTE, 500, MINUTES_CLOSE)
+    async with database.engine.write() as connection:
+        await connection.execute(trading_session.update().values(heard_at=real_time(-seconds)))
+    session, page = await services.sessions.current(), await services.sessions.bars(FIRST, query)
+    if seconds < 5:
+        assert session.is_active
+        assert page.bars
+    else:
+        assert session.state is SessionState.INACTIVE
+        assert (session.reason or "").startswith("The session leader has not been heard since 20")
+        assert (page.bars, page.is_withheld) == ([], True)
+    with in_force("silence is not noticed"):
+        assert (await services.sessions.current()).is_active
+        assert (await services.sessions.bars(FIRST, query)).bars
+
+
+async def test_the_last_bars_of_a_day_are_told_everywhere(
+    database_url: str, database: SqlDatabase, feed: SqlEventFeed, services: Services, provider: Moody, clock: ManualClock
+) -> None:
+    await track(database, FIRST)
+    told: dict[str, list[Bar]] = {"where it is led": [], "elsewhere": []}
+
+    async def follow(bar_feed: BarFeed, where: str) -> None:
+        async for bar in bar_feed.follow([FIRST], Interval.ONE_DAY):
+            told[where].append(bar)
+
+    elsewhere = BarFeed(database, clock)
+    following = [
+        asyncio.create_task(follow(services.bar_feed, "where it is led")),
+        asyncio.create_task(follow(elsewhere, "elsewhere")),
+        asyncio.create_task(elsewhere.run()),
+    ]
+    async with leading(database, services, provider, clock):
+        await services.sessions.start(replay(FIRST, speed=FAST), 0)
+        await comes_to(database, is_finished)
+        await asyncio.sleep(1)
+    for task in following:
+        task.cancel()
+    await asyncio.gather(*following, return_exceptions=True)
+    assert {where: [bar.close_time for bar in bars] for where, bars in told.items()} == {
+        "where it is led": [MINUTES_CLOSE],
+        "elsewhere": [MINUTES_CLOSE],
+    }

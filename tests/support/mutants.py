@@ -183,6 +183,9 @@ MUTANTS = {
         "            stored = await unit.session.lock(known)\n",
     ),
     "any version commands": Mutant(_SESSION, "if expected != self.version:", "if expected > self.version:"),
+    "silence is not noticed": Mutant(
+        "domain.services.watching", "if stored.silent_for > HEARD_WITHIN:", "if stored.silent_for > 1000 * HEARD_WITHIN:"
+    ),
     "session leases never lapse": Mutant(_SESSION_STORE, "LEASE_SECONDS = 8\n", "LEASE_SECONDS = 3600\n"),
     "session not locked": Mutant(_SESSION_STORE, "_SESSION.with_for_update()", "_SESSION"),
     "session leases are nothing": Mutant(_SESSION_STORE, "is_free=row.lease_expires_at <= row.real_now", "is_free=True"),

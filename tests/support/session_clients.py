@@ -134,6 +134,10 @@ class MoveFollower:
         """As they were told, without the words under an epoch that had been told before."""
         return [epoch for at, (cursor, epoch, *_) in enumerate(self.told) if at == 0 or self.told[at - 1][0] != cursor]
 
+    async def has_ended(self) -> bool:
+        """Whether it was told that the replay has."""
+        return bool(self.told) and "has ended" in str(self.told[-1][3])
+
 
 @dataclass
 class BarFollower:
