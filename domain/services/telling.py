@@ -138,8 +138,9 @@ class _Follower:
 
     async def bars(self) -> AsyncGenerator[Bar, None]:
         while not self._is_lost:
-            while self._buffer and not self._is_lost:
+            if self._buffer:
                 yield self._buffer.popleft()
-            self._filled.clear()
-            await self._filled.wait()
-        raise SlowSubscriber(BUFFER)
+            else:
+                self._filled.clear()
+                await self._filled.wait()
+        raise SlowSubscriber(BUFFER, "read session.bars for what was missed, and follow them anew")
