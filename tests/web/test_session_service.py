@@ -1,9 +1,10 @@
 """A replay in the real service, on a real socket, as whoever asks and follows has it."""
 
-
+import asyncio
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -12,15 +13,17 @@ from typing import Any
 import pytest
 
 from domain.aggregation import Hours, aggregate
-from domain.bars import Interval
+from domain.bars import Bar, Interval
 from domain.calendars import calendar_for
 from domain.clock import Clock, parse_instant
 from domain.hours import LENGTHS
-from domain.services import leading
+from domain.ports import BarQuery
+from domain.services import leading, telling
 from domain.services.loading import minute_of
 from domain.symbols import Symbol
 from domain.tickers import AssetClass
 from providers.sample import SampleProvider
+from tests.support.figures import told as figure
 from tests.support.heard import Ear, Told, ear_to
 from tests.support.process import until
 from tests.support.served import Served, served
@@ -112,15 +115,20 @@ async def the_markets(service: Served, ticker: str, interval: Interval, to: date
     recorded = await sample(service.container.settings, service.container.services.clock).history(
         symbol, Interval.ONE_MINUTE, OPENS.date(), to
     )
-    minutes = [minute_of(bar) for bar in recorded.bars]
     if interval is Interval.ONE_MINUTE:
-        return [(minute.opens, minute.opens + 60, *minute[1:]) for minute in minutes]
+        return [row_of(bar) for bar in recorded.bars]
+    minutes = [minute_of(bar) for bar in recorded.bars]
     return [tuple(window)[1:] for window in aggregate(minutes, NEW_YORK, interval, int(to.timestamp()))]
 
 
 def figures(node: dict[str, Any]) -> tuple[Any, ...]:
     instants = (int(parse_instant(node[name]).timestamp()) for name in ("openTime", "closeTime"))
     return (*instants, *(Decimal(node[name]) for name in ("open", "high", "low", "close", "volume")))
+
+
+def row_of(bar: Bar) -> tuple[Any, ...]:
+    opens, *numbers = minute_of(bar)
+    return (opens, int(bar.close_time.timestamp()), *numbers)
 
 
 def closes_of(node: dict[str, Any]) -> datetime:
@@ -144,7 +152,7 @@ async def turned(ear: Ear, *, active: bool, after: int = 0) -> int:
 
     def is_told(told: list[Told]) -> bool:
         found = (n for n, one in enumerate(told) if n >= after and one.name == "activation" and one.value["active"] is active)
-        at[:] = [n for n in found][:1]
+        at[:] = list(found)[:1]
         return bool(at)
 
     await ear.hears(is_told)
@@ -232,4 +240,121 @@ async def test_one_that_is_added_at_noon_shuts_the_gate_until_it_has_caught_up(s
                 of_the_market = await the_markets(service, ticker, interval, last)
                 assert page["bars"]["withheld"] is False
                 assert [figures(bar) for bar in page["bars"]["nodes"]] == of_the_market, interval
-        print(f"shut at {event['session']['clock']} behind 8940 s, open again at {again['session']['clock']}, {len(ear.told)} told")
+        opening = f"open again at {again['session']['clock']}, {len(ear.told)} answers on the socket"
+        figure(f"shut at {event['session']['clock']}, TSLA 8940 s behind; {opening}")
+
+
+# ── each symbol's own gate
+
+
+@pytest.mark.usefixtures("slowly")
+async def test_with_gating_by_symbol_only_the_laggard_is_withheld(sqlite_url: str) -> None:
+    async with replayed(sqlite_url, "AAPL", gating="SYMBOL") as service, followed(service, "AAPL", "TSLA") as ear:
+        await turned(ear, active=True)
+        await played(service, NOON)
+        assert (await member(service, ADD, {"ticker": "TSLA", "expectedVersion": 1}))["__typename"] == "SessionChanged"
+        await ear.hears(lambda told: told[-1].value.get("epoch") == 4)
+        clock, looks = NOON, 0
+        while (await shown(service, "TSLA"))["bars"]["withheld"]:
+            clock += MINUTE
+            await played(service, clock)
+            beside = await shown(service, "AAPL")
+            assert (beside["active"], beside["bars"]["withheld"]) == (True, False)
+            assert closes_of(beside["bars"]["nodes"][-1]) == clock
+            looks += 1
+        assert looks > 1, "it caught up before anybody could look"
+        await played(service, clock + 2 * MINUTE)
+        await ear.hears(lambda _: closings(ear, "minutes", "TSLA")[-1:] == [clock + 2 * MINUTE])
+        assert closings(ear, "minutes", "AAPL") == every(1, OPENS + MINUTE, clock + 2 * MINUTE), "the others were delayed"
+        told = closings(ear, "minutes", "TSLA")
+        assert told == every(1, told[0], clock + 2 * MINUTE)
+        shown_since = next(parse_instant(move["session"]["clock"]) for move in ear.of("activation") if move["epoch"] == 5)
+        assert told[0] == shown_since + MINUTE, "what was withheld is never told, and all after it is"
+        moves = [(move["epoch"], move["active"], move["laggingTickers"]) for move in ear.of("activation")]
+        assert moves[-3:] == [(3, True, []), (4, True, ["TSLA"]), (5, True, [])]
+        page = await shown(service, "TSLA")
+        assert [figures(bar) for bar in page["bars"]["nodes"]] == await the_markets(
+            service, "TSLA", Interval.ONE_MINUTE, clock + 2 * MINUTE
+        )
+        figure(f"{looks} minutes of AAPL were told while TSLA was withheld")
+
+
+# ── the end of the day
+
+
+async def test_a_day_at_once_ends_with_every_window_and_shows_nothing_more(sqlite_url: str) -> None:
+    """The last windows close by the clock; once it has ended a replay is not active."""
+    async with replayed(sqlite_url, "AAPL", "NVDA", "TSLA") as service, followed(service, "AAPL", "NVDA", "TSLA") as ear:
+        await turned(ear, active=True)
+        Conducted.until = math.inf
+        ended = ear.told[await turned(ear, active=False, after=1)].value
+        assert (ended["session"]["state"], ended["reason"]) == ("FINISHED", f"The replay of {DAY} has ended.")
+        page = await shown(service, "AAPL")
+        assert (page["bars"]["withheld"], page["bars"]["nodes"]) == (True, [])
+        await ear.hears(lambda _: all(closings(ear, name, "TSLA")[-1:] == [CLOSES] for name in ("minutes", "fives")))
+        for ticker in ("AAPL", "NVDA", "TSLA"):
+            assert closings(ear, "minutes", ticker) == every(1, OPENS + MINUTE, CLOSES)
+            assert closings(ear, "fives", ticker) == every(5, OPENS + 5 * MINUTE, CLOSES)
+        assert are_in_order(ear.of("minutes"))
+        assert are_in_order(ear.of("fives"))
+        async with service.container.database.read() as unit:
+            for interval in LENGTHS:
+                stored = await unit.session_bars.closed_between(["AAPL", "NVDA", "TSLA"], interval, OPENS, CLOSES)
+                for ticker in ("AAPL", "NVDA", "TSLA"):
+                    windows = [
+                        (*minute_of(bar)[:1], int(bar.close_time.timestamp()), *minute_of(bar)[1:])
+                        for bar in stored
+                        if bar.ticker == ticker
+                    ]
+                    assert windows == await the_markets(service, ticker, interval, CLOSES), interval
+
+
+# ── those who follow
+
+
+async def test_a_follower_that_does_not_read_is_let_go_and_no_other(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tickers = ["AAPL", "NVDA", "TSLA"]
+    monkeypatch.setattr(telling, "BUFFER", 200)
+    async with replayed(sqlite_url, *tickers) as service, service.socket() as idle, followed(service, *tickers) as ear:
+        await turned(ear, active=True)
+        numbers = [await idle.start(BARS, of=tickers, every="ONE_MINUTE") for _ in range(8)]
+        for clock in every(30, OPENS + 30 * MINUTE, CLOSES - 30 * MINUTE):
+            await played(service, clock)
+            await ear.hears(lambda _, clock=clock: closings(ear, "minutes", "TSLA")[-1:] == [clock])
+        frames: dict[str, list[dict[str, Any]]] = {number: [] for number in numbers}
+        ends: dict[str, Any] = {}
+        while len(ends) < len(numbers):
+            frame = await idle.receive()
+            if frame["type"] == "complete":
+                ends[frame["id"]] = frames[frame["id"]].pop()
+            else:
+                frames[frame["id"]].append(frame["payload"])
+        assert len(ear.of("minutes")) == 3 * 360
+        for number in numbers:
+            (error,) = ends[number]["errors"]
+            assert error["extensions"]["code"] == "SLOW_SUBSCRIBER"
+            told = [closes_of(payload["data"]["bars"]) for payload in frames[number]]
+            assert told == sorted(told)
+            assert len(told) < 3 * 360
+            assert "read session.bars" in error["message"]
+        figure(f"let go after {[len(frames[number]) for number in numbers]} of 1080 bars")
+
+
+async def test_what_is_handed_out_cannot_be_changed(sqlite_url: str) -> None:
+    async with replayed(sqlite_url, "AAPL") as service:
+        services = service.container.services
+        handed: list[Any] = []
+        async with aclosing(services.bar_feed.follow(["AAPL"], Interval.ONE_MINUTE)) as bars:
+            coming = asyncio.ensure_future(anext(bars))
+            await played(service, OPENS + MINUTE)
+            handed.append(await asyncio.wait_for(coming, WITHIN))
+        session = await services.sessions.current()
+        page = await services.sessions.bars("AAPL", BarQuery(Interval.ONE_MINUTE, 10, CLOSES))
+        handed += [session, *session.symbols, *page.bars]
+        assert len(handed) == 4
+        for value in handed:
+            for name in value.__dataclass_fields__:
+                with pytest.raises(FrozenInstanceError):
+                    setattr(value, name, None)
+        page.bars.clear()
+        assert len((await shown(service, "AAPL"))["bars"]["nodes"]) == 1, "a list that was handed out is somebody's own"
