@@ -62,11 +62,11 @@ class BarFeed:
     # ── telling
 
     def publish(self, bars: Sequence[Bar], number: int) -> None:
-        """Of the session of that number, in their order, once they are committed."""
+        """Of the session of that number, in their order, once they are committed. What is mended is not told again."""
         self._expect(number)
         for bar in bars:
             pair = bar.ticker, bar.interval
-            if pair in self._followers:
+            if pair in self._followers and bar.close_time > self._told.get(pair, NEVER):
                 self._told[pair] = bar.close_time
                 for follower in self._followers[pair]:
                     follower.offer(bar)
