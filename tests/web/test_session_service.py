@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -157,6 +158,10 @@ async def turned(ear: Ear, *, active: bool, after: int = 0) -> int:
 
     await ear.hears(is_told)
     return at[0]
+
+
+def are_told_up_to(ear: Ear, clock: datetime, _: list[Told]) -> bool:
+    return closings(ear, "minutes", "TSLA")[-1:] == [clock]
 
 
 def closings(ear: Ear, name: str, ticker: str) -> list[datetime]:
@@ -320,7 +325,7 @@ async def test_a_follower_that_does_not_read_is_let_go_and_no_other(sqlite_url: 
         numbers = [await idle.start(BARS, of=tickers, every="ONE_MINUTE") for _ in range(8)]
         for clock in every(30, OPENS + 30 * MINUTE, CLOSES - 30 * MINUTE):
             await played(service, clock)
-            await ear.hears(lambda _, clock=clock: closings(ear, "minutes", "TSLA")[-1:] == [clock])
+            await ear.hears(partial(are_told_up_to, ear, clock))
         frames: dict[str, list[dict[str, Any]]] = {number: [] for number in numbers}
         ends: dict[str, Any] = {}
         while len(ends) < len(numbers):
