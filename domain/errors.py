@@ -249,11 +249,14 @@ class CursorExpired(Refusal):
 
 @dataclass(eq=False)
 class SlowSubscriber(Refusal):
+    """`advice` is what to do then."""
+
     buffered: int
+    advice: str = "come back with the last cursor"
     code = "SLOW_SUBSCRIBER"
 
     def __str__(self) -> str:
-        return f"More than {self.buffered} events were waiting to be read; come back with the last cursor."
+        return f"More than {self.buffered} events were waiting to be read; {self.advice}."
 
 
 @dataclass(eq=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
@@ -56,9 +56,11 @@ class MarketDataProvider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a live feed tells: minute bars that are over, oldest first; empty: all is well and there is nothing new."""
+    """What a live feed tells: minute bars that are over, oldest first; empty: all is well and there is nothing new. `missed`
+    are the tickers of which not all was heard, and since when: up to now nobody listened."""
 
     bars: tuple[Bar, ...] = ()
+    missed: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class LiveFeed(Protocol):

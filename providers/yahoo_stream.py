@@ -59,11 +59,16 @@ class YahooStream:
         self._minutes = MinuteBars(SOURCE)
         self._news = asyncio.Event()
         self._heard_at: datetime | None = None
+        self._newest_at: datetime | None = None
+        self._missed: dict[str, datetime] = {}
         self._failures = 0
         self._complaints: set[str] = set()
 
     def watch(self, symbols: Sequence[Symbol]) -> None:
+        now = self._clock.now()
+        new = {symbol.ticker: now for symbol in symbols if symbol.ticker not in self._watched}
         self._watched = {symbol.ticker: symbol for symbol in symbols}
+        self._missed = {ticker: since for ticker, since in (self._missed | new).items() if ticker in self._watched}
         self._minutes.follow(self._watched)
         self._rewatched.set()
 
@@ -77,7 +82,8 @@ class YahooStream:
                 self._news.clear()
                 if self._heard_at is not None:
                     until, self._heard_at = self._heard_at, None
-                    yield Heard(tuple(self._minutes.take(until)))
+                    missed, self._missed = self._missed, {}
+                    yield Heard(tuple(self._minutes.take(until)), missed)
             listening.result()
         finally:
             listening.cancel()
@@ -103,6 +109,8 @@ class YahooStream:
         """Until the connection is lost, given up, or not needed any more."""
         socket = await connect(self._address, compression=None)
         self._minutes.interrupted()
+        if self._newest_at is not None:
+            self._missed = dict.fromkeys(self._watched, self._newest_at) | self._missed
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._keep_subscribed(socket))
@@ -148,7 +156,7 @@ class YahooStream:
         except Unusable as error:
             self._complain(str(error), frame)
             return False
-        self._heard_at = now
+        self._heard_at = self._newest_at = now
         if tick is not None and self._minutes.put(tick, now):
             self._news.set()
         return True

@@ -8,7 +8,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from domain.aggregation import Part, Window
 from domain.bars import Bar, Interval
@@ -18,6 +18,7 @@ from domain.events import LoggedMove, SessionMoved
 from domain.lanes import Arrival, Lanes
 from domain.ports import Database, EventFeed, Heard, LiveFeed, UnitOfWork
 from domain.services.loading import CannotLoad, Loaded, Loading, minute_of
+from domain.services.mending import Mending
 from domain.services.telling import BarFeed
 from domain.session import Epoch, Moved, Run, SessionMode, SessionSymbol, SessionSymbolPhase, StreamingRules, TradingSession
 from domain.symbols import Symbol
@@ -163,9 +164,11 @@ class Pace:
 
 
 class Live:
-    """The minutes that a live session hears. `early` are those of symbols that have no lane yet."""
+    """The minutes that a live session hears. `early` are those of symbols that have no lane yet, `mending` has those that were
+    missed."""
 
-    def __init__(self, feed: LiveFeed, wake: asyncio.Event) -> None:
+    def __init__(self, feed: LiveFeed, mending: Mending, wake: asyncio.Event) -> None:
+        self.mending = mending
         self._feed = feed
         self._wake = wake
         self._heard: asyncio.Queue[Heard] = asyncio.Queue(HEARD_AT_ONCE)
@@ -198,25 +201,30 @@ class Leadership:
         clock = self._session.clock.timestamp()
         self._lanes = Lanes(clock, is_live=self._is_live, quarantine_after=self._session.quarantine_after_seconds)
         self._pace = Pace(clock, self._session.speed)
-        self._live = Live(tools.open_feed(), wake) if self._is_live else None
         self._admitted: dict[str, Symbol] = {}
         self._loads: dict[str, asyncio.Task[Loaded]] = {}
         self._loaded: dict[str, Loaded] = {}
+        mending = Mending(tools.loading, self._loaded, tools.clock, wake)
+        self._live = Live(tools.open_feed(), mending, wake) if self._is_live else None
         self._failed: dict[str, str] = {}
         self._is_staffed_anew = True
         self._beat_at = self._came_at = -math.inf
 
     async def run(self) -> None:
         """Raises LeadershipLost, when it is over for this process."""
-        listening = asyncio.create_task(self._live.listen(), name="live feed") if self._live is not None else None
+        work = (self._live.listen(), self._live.mending.run()) if self._live is not None else ()
+        beside = [asyncio.create_task(each, name="live feed") for each in work]
         try:
             while True:
                 self._wake.clear()
+                for task in beside:
+                    if task.done():
+                        task.result()  # a fault: the leader begins anew
                 self._staff()
                 if not await self._forward():
                     await self._wait()
         finally:
-            tasks = [*self._loads.values(), *([listening] if listening is not None else [])]
+            tasks: list[asyncio.Task[Any]] = [*self._loads.values(), *beside]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -271,7 +279,7 @@ class Leadership:
         lane = self._lanes.enter(symbol.ticker, loaded.hours, loaded.minutes, threshold, every, watermark)
         if self._live is not None:
             for bar in self._live.early.pop(symbol.ticker, ()):
-                self._lanes.arrive(lane, minute_of(bar))
+                self._tools.observer.arrived(self._lanes.arrive(lane, minute_of(bar)))
 
     def _adopt(self, stored: TradingSession) -> None:
         """What was commanded meanwhile: who left, and who is to be tried again."""
@@ -286,6 +294,7 @@ class Leadership:
         self._admitted.pop(ticker, None)
         if self._live is not None:
             self._live.watch(self._admitted.values())
+            self._live.mending.forget(ticker)
         self._failed.pop(ticker, None)
         self._loaded.pop(ticker, None)
         if (task := self._loads.pop(ticker, None)) is not None:
@@ -349,14 +358,19 @@ class Leadership:
             lanes.sweep()
 
     def _take_in(self, live: "Live", now: float) -> None:
-        """What was heard: of symbols whose history is still being read it waits."""
+        """What was heard: of symbols whose history is still being read it waits. And what was missed."""
         for heard in live.heard_by_now():
             self._lanes.heard = now
+            live.mending.note(heard.missed)
             for bar in heard.bars:
                 if (lane := self._lanes.get(bar.ticker)) is not None:
                     self._tools.observer.arrived(self._lanes.arrive(lane, minute_of(bar)))
                 elif bar.ticker in self._admitted:
                     live.early.setdefault(bar.ticker, []).append(bar)
+        for ticker, minutes in live.mending.mended():
+            if (lane := self._lanes.get(ticker)) is not None:
+                for minute in minutes:
+                    self._lanes.arrive(lane, minute)
 
     def _rules(self) -> StreamingRules:
         """What is asked for every so often is so much further behind."""

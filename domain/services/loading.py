@@ -71,6 +71,12 @@ class Loading:
             except StoreUnavailable:
                 await asyncio.sleep(AGAIN_SECONDS)
 
+    async def again(self, loaded: Loaded, since: datetime, until: datetime) -> list[Minute]:
+        """Its minutes of a time, as the provider has them now. Raises a Refusal."""
+        asked = self.provider.history(loaded.symbol, Interval.ONE_MINUTE, since.date(), until)
+        bars = [bar for bar in (await ask(self.provider.name, asked)).bars if bar.open_time >= since]
+        return [minute_of(bar) for bar in split_adjusted(bars, loaded.actions, loaded.day.day)]
+
     # ── the symbol
 
     async def _admit(self, ticker: str) -> Symbol:

@@ -62,11 +62,11 @@ class BarFeed:
     # ── telling
 
     def publish(self, bars: Sequence[Bar], number: int) -> None:
-        """Of the session of that number, in their order, once they are committed."""
+        """Of the session of that number, in their order, once they are committed. What is mended is not told again."""
         self._expect(number)
         for bar in bars:
             pair = bar.ticker, bar.interval
-            if pair in self._followers:
+            if pair in self._followers and bar.close_time > self._told.get(pair, NEVER):
                 self._told[pair] = bar.close_time
                 for follower in self._followers[pair]:
                     follower.offer(bar)
@@ -138,8 +138,9 @@ class _Follower:
 
     async def bars(self) -> AsyncGenerator[Bar, None]:
         while not self._is_lost:
-            while self._buffer and not self._is_lost:
+            if self._buffer:
                 yield self._buffer.popleft()
-            self._filled.clear()
-            await self._filled.wait()
-        raise SlowSubscriber(BUFFER)
+            else:
+                self._filled.clear()
+                await self._filled.wait()
+        raise SlowSubscriber(BUFFER, "read session.bars for what was missed, and follow them anew")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -293,6 +293,31 @@ async def test_what_is_watched_is_what_is_subscribed_to(stream: YahooStream, str
         await subscribed(streamer, "AAPL", connections=2)
 
 
+async def test_what_nobody_listened_to_is_told_of_once(stream: YahooStream, streamer: Streamer, present: ManualClock) -> None:
+    """Of who is new since it is watched, and of all since the last frame of a connection that was lost."""
+    began = present.at
+    stream.watch([AAPL])
+    async with listening(stream) as listener:
+
+        async def missed_by(seconds: int) -> Mapping[str, datetime]:
+            present.at = began + seconds * SECOND
+            streamer.say(HEARTBEAT)
+            return (await listener.more(1))[0].missed
+
+        await subscribed(streamer, "AAPL")
+        assert await missed_by(1) == {"AAPL": began}
+        assert await missed_by(2) == {}
+        stream.watch([AAPL, MSFT])
+        await subscribed(streamer, "AAPL", "MSFT")
+        assert await missed_by(3) == {"MSFT": began + 2 * SECOND}
+        present.at = began + 10 * SECOND
+        streamer.abort()
+        await subscribed(streamer, "AAPL", "MSFT", connections=2)
+        assert await missed_by(12) == {"AAPL": began + 3 * SECOND, "MSFT": began + 3 * SECOND}
+        stream.watch([MSFT])
+        assert await missed_by(13) == {}
+
+
 async def test_the_subscription_is_renewed(stream: YahooStream, streamer: Streamer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yahoo_stream, "RENEWAL_SECONDS", 0.02)
     stream.watch([AAPL])
@@ -357,7 +382,7 @@ async def test_a_connection_that_is_silent_is_given_up_and_made_anew(stream: Yah
         assert listener.heard == [], "silence is not told of"
         streamer.is_silent = False
         streamer.say(HEARTBEAT)
-        assert await listener.more(1) == [Heard()]
+        assert await listener.more(1) == [Heard(missed={"AAPL": EVENING})]
         await eventually(lambda: not streamer.clients[0].is_open)
 
 
@@ -457,8 +482,8 @@ async def test_a_flood_with_a_listener_that_is_busy_stays_small_and_right(
 
 
 async def test_without_the_bound_a_flood_would_pile_up(stream: YahooStream, streamer: Streamer, present: ManualClock) -> None:
-    queued = "self._heard_at = now; self.__dict__.setdefault('frames', []).append(frame)"
-    with mutated(YahooStream._understood, ("self._heard_at = now", queued)):
+    queued = "self._heard_at = self._newest_at = now; self.__dict__.setdefault('frames', []).append(frame)"
+    with mutated(YahooStream._understood, ("self._heard_at = self._newest_at = now", queued)):
         assert await flooded(stream, streamer, present) > 300_000
 
 
@@ -477,7 +502,7 @@ async def flooded(stream: YahooStream, streamer: Streamer, present: ManualClock)
         await subscribed(streamer, "AAPL", "MSFT")
         streamer.tick("AAPL", at + 6 * MINUTE, 1, TICKS)  # not a price that stands
         streamer.tick("MSFT", at + 6 * MINUTE, 1, TICKS)
-        assert await first == Heard(), "from here on the listener is busy"
+        assert (await first).bars == (), "from here on the listener is busy"
         tracemalloc.start()
         streamer.say(*frames, framed(pricing("MSFT", at + 390 * SECOND, 2, TICKS)))
         await taken_in(stream, "MSFT", 2)
@@ -552,13 +577,13 @@ async def test_it_may_be_closed_after_any_that_was_told(stream: YahooStream, str
         first = asyncio.ensure_future(anext(heard))
         await subscribed(streamer, "AAPL")
         streamer.say(HEARTBEAT)
-        assert await first == Heard()
+        assert await first == Heard(missed={"AAPL": EVENING})
     assert asyncio.all_tasks() == before
     await eventually(lambda: streamer.open == [])
     async with listening(stream) as listener:  # and be listened to again
         await subscribed(streamer, "AAPL", connections=2)
         streamer.say(HEARTBEAT)
-        assert await listener.more(1) == [Heard()]
+        assert await listener.more(1) == [Heard(missed={"AAPL": EVENING})]
 
 
 # ── where it is
