@@ -2,23 +2,23 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, and_, delete, func, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Column, ColumnElement, Select, Table, and_, delete, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.bars import ActionKind, Bar, CorporateAction, Interval
 from domain.ports import BarPage, BarQuery
+from persistence.columns import held, upsert, values_of
 from persistence.tables import bars, corporate_actions, symbols
 from persistence.types import UtcDateTime
 
-_BAR = [field.name for field in fields(Bar)]
-_bar_values = itemgetter(*_BAR)
-_values_of_bar = attrgetter(*_BAR)  # asdict copies every value deeply, which takes longer than writing it
+_ticker = attrgetter("ticker")
 _action_values = itemgetter(*(field.name for field in fields(CorporateAction)))
 _FIRST = datetime(1, 1, 2, tzinfo=UTC)
 _LAST = datetime(9999, 12, 30, tzinfo=UTC)
@@ -32,20 +32,22 @@ class SqlBars:
         self._table = table
 
     async def upsert(self, given: Sequence[Bar]) -> None:
-        await upsert(self._connection, self._table, [dict(zip(_BAR, _values_of_bar(bar), strict=True)) for bar in given])
+        await upsert(self._connection, self._table, given)
+
+    async def _read(self, statement: Select[Any]) -> list[Bar]:
+        rows = (await self._connection.execute(statement)).all()
+        return list(map(Bar, *values_of(_columns(self._table), rows, self._connection.dialect))) if rows else []
 
     async def pages(self, tickers: Sequence[str], query: BarQuery) -> Mapping[str, BarPage]:
         own, edge = self._table, self._edge(tickers, query)
         within = own.c.open_time >= edge.c.bound if query.newest else own.c.open_time <= edge.c.bound
-        rows = await self._connection.execute(
-            select(own)
+        found = await self._read(
+            _every(own)
             .join_from(edge, own, and_(own.c.ticker == edge.c.ticker, _range(own, query), within))
             .order_by(own.c.ticker, own.c.open_time)
         )
-        found: defaultdict[str, list[Bar]] = defaultdict(list)
-        for row in rows:
-            found[row.ticker].append(_bar(row))
-        return {ticker: _page(found[ticker], query) for ticker in tickers}
+        each = {ticker: list(those) for ticker, those in groupby(found, _ticker)}
+        return {ticker: _page(each.get(ticker, []), query) for ticker in tickers}
 
     def _edge(self, tickers: Sequence[str], query: BarQuery) -> Any:
         """For each ticker the open time of the last bar that its page (and one more) reaches, found on the index."""
@@ -70,10 +72,7 @@ class SqlBars:
     async def closed_between(self, tickers: Sequence[str], interval: Interval, after: datetime, until: datetime) -> list[Bar]:
         own = self._table.c
         within = and_(own.interval == interval, own.close_time > after, own.close_time <= until)
-        rows = await self._connection.execute(
-            select(self._table).where(own.ticker.in_(tickers), within).order_by(own.close_time, own.ticker)
-        )
-        return [_bar(row) for row in rows]
+        return await self._read(_every(self._table).where(own.ticker.in_(tickers), within).order_by(own.close_time, own.ticker))
 
     async def clear(self) -> None:
         await self._connection.execute(delete(self._table))
@@ -87,21 +86,16 @@ class SqlBarStore(SqlBars):
 
     async def daily_since(self, ticker: str, start: date) -> list[Bar]:
         later = bars.c.close_time > _midnight(start)
-        rows = await self._connection.execute(select(bars).where(_daily(ticker), later).order_by(bars.c.open_time))
-        return [_bar(row) for row in rows]
+        return await self._read(_every(bars).where(_daily(ticker), later).order_by(bars.c.open_time))
 
     async def daily_between(self, tickers: Sequence[str], first: date, last: date) -> list[Bar]:
         closed = bars.c.close_time
         within = and_(closed > _midnight(first), closed <= _midnight(last) + timedelta(days=1))
-        rows = await self._connection.execute(
-            select(bars).where(bars.c.ticker.in_(tickers), bars.c.interval == Interval.ONE_DAY, within)
-        )
-        return [_bar(row) for row in rows]
+        return await self._read(_every(bars).where(bars.c.ticker.in_(tickers), bars.c.interval == Interval.ONE_DAY, within))
 
     async def newest_daily(self, ticker: str) -> Bar | None:
-        statement = select(bars).where(_daily(ticker)).order_by(bars.c.open_time.desc()).limit(1)
-        row = (await self._connection.execute(statement)).one_or_none()
-        return _bar(row) if row is not None else None
+        found = await self._read(_every(bars).where(_daily(ticker)).order_by(bars.c.open_time.desc()).limit(1))
+        return found[0] if found else None
 
     async def newest_final(self, tickers: Sequence[str]) -> Mapping[str, Bar]:
         each = bars.alias()
@@ -114,11 +108,11 @@ class SqlBarStore(SqlBars):
             .scalar_subquery()
         )
         same = and_(bars.c.ticker == symbols.c.ticker, bars.c.interval == Interval.ONE_DAY, bars.c.open_time == newest)
-        rows = await self._connection.execute(select(bars).join_from(symbols, bars, same).where(symbols.c.ticker.in_(tickers)))
-        return {row.ticker: _bar(row) for row in rows}
+        found = await self._read(_every(bars).join_from(symbols, bars, same).where(symbols.c.ticker.in_(tickers)))
+        return {bar.ticker: bar for bar in found}
 
     async def upsert_actions(self, given: Sequence[CorporateAction]) -> None:
-        await upsert(self._connection, corporate_actions, [asdict(action) for action in given])
+        await upsert(self._connection, corporate_actions, given)
 
     async def actions(self, tickers: Sequence[str]) -> Mapping[str, list[CorporateAction]]:
         rows = await self._connection.execute(
@@ -144,13 +138,15 @@ class SqlBarStore(SqlBars):
         return list(rows)
 
 
-async def upsert(connection: AsyncConnection, table: Table, rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
-    await connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), rows)
+@cache
+def _columns(table: Table) -> list[Column[Any]]:
+    """In the order of a bar's fields."""
+    return [table.c[field.name] for field in fields(Bar)]
+
+
+@cache
+def _every(table: Table) -> Select[Any]:
+    return select(*held(_columns(table)))
 
 
 def _midnight(day: date) -> datetime:
@@ -177,7 +173,3 @@ def _range(table: Any, query: BarQuery) -> ColumnElement[bool]:
 def _page(found: list[Bar], query: BarQuery) -> BarPage:
     kept = found[-query.limit :] if query.newest else found[: query.limit]
     return BarPage(kept, len(found) > query.limit)
-
-
-def _bar(row: Row[Any]) -> Bar:
-    return Bar(*_bar_values(row._mapping))

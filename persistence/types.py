@@ -31,6 +31,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
+def digits(value: Decimal) -> str:
+    """All of them, without an exponent; str is several times faster than format."""
+    return text if "E" not in (text := str(value)) else format(value, "f")
+
+
 class Exact(TypeDecorator[Decimal]):
     """A decimal kept digit for digit: SQLite would make a float of it, so there it is text."""
 
@@ -41,7 +46,7 @@ class Exact(TypeDecorator[Decimal]):
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Numeric())
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        return format(value, "f") if value is not None and dialect.name == "sqlite" else value
+        return digits(value) if value is not None and dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         return Decimal(value) if value is not None else None
