@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(120)
 
 DATABASE = "freshtape"
 TICKERS = made_up(2)
-SPEED = 700.0
+SPEED = 750.0
 OUTAGE_SECONDS, BETWEEN_SECONDS, HEARD_SECONDS, LOOK_SECONDS = 9.5, 1.5, 5.0, 0.5
 """An outage leaves more time after the last word than the slowest of the answers takes, which waits for the database."""
 HEAL_SECONDS = 10.0
