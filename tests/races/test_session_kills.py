@@ -23,7 +23,7 @@ from tests.support.universe import track_in
 pytestmark = pytest.mark.timeout(120)
 
 TICKERS = made_up(3)
-DAY_SECONDS = 20
+DAY_SECONDS = 18
 SPEED = 6.5 * 3600 / DAY_SECONDS
 HEARD_SECONDS, LOOK_SECONDS, TAKE_OVER_SECONDS = 5.0, 0.5, 15.0
 HEAL_SECONDS = 10.0
@@ -180,7 +180,7 @@ async def slept(database_url: str, market: Path, *mutants: str) -> set[str]:
             leader.send(signal.SIGSTOP)
             await comes_to(database, is_led_on, within=TAKE_OVER_SECONDS)
             leader.send(signal.SIGCONT)
-            await asyncio.sleep(3)
+            await asyncio.sleep(2)
     after = await kept(database_url)
     tokens, epochs = [stored.token for stored in seen], [stored.session.epoch for stored in seen]
     clocks = [stored.session.clock for stored in seen]

@@ -1,16 +1,18 @@
 """A database that goes away under a session: nobody shows what it cannot know, and the session goes on from what is stored."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from domain.session import Run
+from persistence.unit_of_work import SqlDatabase
 from tests.support.figures import told
-from tests.support.led_sessions import comes_to, has_passed, kept
+from tests.support.led_sessions import comes_to, has_passed, kept, stands
 from tests.support.market import made_up, write_market, write_minutes
 from tests.support.onboarded import processes_of
-from tests.support.postgres import execute, failing_server
+from tests.support.postgres import FailingServer, execute, failing_server
 from tests.support.process import until
 from tests.support.session_clients import SHOWS, STANDS, BarFollower, Looker, MoveFollower, at_work, cursor_of, start
 from tests.support.stored import opened
@@ -20,8 +22,9 @@ pytestmark = pytest.mark.timeout(120)
 
 DATABASE = "freshtape"
 TICKERS = made_up(2)
-SPEED = 1300.0
-OUTAGE_SECONDS, HEARD_SECONDS, LOOK_SECONDS = 8.0, 5.0, 0.5
+SPEED = 750.0
+OUTAGE_SECONDS, BETWEEN_SECONDS, HEARD_SECONDS, LOOK_SECONDS = 9.5, 1.5, 5.0, 0.5
+"""An outage leaves more time after the last word than the slowest of the answers takes, which waits for the database."""
 HEAL_SECONDS = 10.0
 
 
@@ -32,8 +35,33 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def away_for_a_while(kind: str, market: Path) -> None:
-    now = asyncio.get_running_loop().time
+@dataclass(frozen=True)
+class Outage:
+    """`last_word` is when nobody may be taken at his word any more; the session is led on at `led_on_at`."""
+
+    gone_at: float
+    back_at: float
+    led_on_at: float
+
+    @property
+    def last_word(self) -> float:
+        return self.gone_at + HEARD_SECONDS + LOOK_SECONDS
+
+
+async def goes_away(server: FailingServer, kind: str, database: SqlDatabase) -> Outage:
+    """For a while: then the session goes on."""
+    now, before = asyncio.get_running_loop().time, await stands(database)
+    gone_at = now()
+    (server.kill if kind == "killed" else server.hang)()
+    await asyncio.sleep(OUTAGE_SECONDS)
+    back_at = now()
+    await server.start() if kind == "killed" else server.go_on()
+    await comes_to(database, lambda session: session.is_active and session.clock > before.clock, within=15)
+    told(f"{kind} for {back_at - gone_at:.1f} s: led on {now() - back_at:.1f} s later")
+    return Outage(gone_at, back_at, now())
+
+
+async def test_a_session_whose_database_is_away_withholds_and_goes_on(market: Path) -> None:
     async with failing_server() as server:
         await execute(server.url, f"CREATE DATABASE {DATABASE}")
         database_url = server.url.set(database=DATABASE).render_as_string(hide_password=False)
@@ -44,49 +72,35 @@ async def away_for_a_while(kind: str, market: Path) -> None:
             await start(leader, *TICKERS, speed=SPEED)
             services = [leader, await processes.start_one(works=True)]
             standing, showing = [Looker(STANDS) for _ in services], [Looker(SHOWS, {"ticker": TICKERS[0]}) for _ in services]
-            bars = [BarFollower(TICKERS) for _ in services]
-            lookers = (*standing, *showing)
+            bars, lookers = [BarFollower(TICKERS) for _ in services], (*standing, *showing)
             looking = [looker.look_on(service) for looker, service in zip(lookers, 2 * services, strict=True)]
             hearing = [follower.follow_on(service) for follower, service in zip(bars, services, strict=True)]
             async with at_work(*looking, *hearing, moved.follow_on([services[1]])):
-                await comes_to(database, has_passed(60))
-                gone_at = now()
-                (server.kill if kind == "killed" else server.hang)()
-                await asyncio.sleep(OUTAGE_SECONDS)
-                back_at = now()
-                await server.start() if kind == "killed" else server.go_on()
-                await comes_to(database, lambda session: session.is_active, within=15)
-                led_on_at = now()
+                await comes_to(database, has_passed(30))
+                outages = []
+                for kind in ("killed", "hung"):
+                    await asyncio.sleep(BETWEEN_SECONDS)
+                    outages.append(await goes_away(server, kind, database))
                 await comes_to(database, lambda session: session.run is Run.FINISHED, within=60)
-                ended_at = now()
                 await until(moved.has_ended, within=HEAL_SECONDS)
-                told_at = now()
         after = await kept(database_url)
-    last_word = gone_at + HEARD_SECONDS + LOOK_SECONDS
-    for looker in standing:
-        assert {code for look in looker.looks for code in look.codes} == set(), "the session's state is never an error"
-        silent = looker.between(last_word, back_at)
-        assert silent
-        assert {"has not been heard since" in str(look.session and look.session["reason"]) for look in silent} == {True}
-    for looker in lookers:
-        assert any(look.shows_something for look in looker.between(0, gone_at)), "nothing was shown before"
-        assert not any(look.shows_something for look in looker.between(last_word, back_at))
-        assert {code for look in looker.looks for code in look.codes} <= {"DATABASE_UNAVAILABLE"}
-    for follower in bars:
-        assert follower.between(0, gone_at), "nothing was told before"
-        assert follower.between(last_word, back_at) == []
-        assert follower.between(led_on_at, now()), "nothing was told afterwards"
-        assert follower.are_in_order
+    assert {code for looker in standing for look in looker.looks for code in look.codes} == set(), "its state is never an error"
+    assert {code for looker in showing for look in looker.looks for code in look.codes} <= {"DATABASE_UNAVAILABLE"}
+    for outage in outages:
+        for looker in standing:
+            silent = looker.between(outage.last_word, outage.back_at)
+            assert silent
+            assert {"has not been heard since" in str(look.session and look.session["reason"]) for look in silent} == {True}
+        for looker in lookers:
+            before = looker.between(outage.gone_at - BETWEEN_SECONDS, outage.gone_at)
+            assert any(look.shows_something for look in before), "nothing was shown before"
+            assert not any(look.shows_something for look in looker.between(outage.last_word, outage.back_at))
+        for follower in bars:
+            assert follower.between(outage.gone_at - BETWEEN_SECONDS, outage.gone_at), "nothing was told before"
+            assert follower.between(outage.last_word, outage.back_at) == []
+            assert follower.between(outage.back_at, outage.led_on_at + HEAL_SECONDS), "nothing was told afterwards"
+    assert all(follower.are_in_order for follower in bars)
     assert after.faults() | after.losses() == set()
     assert moved.epochs == [epoch for epoch, _, _ in after.causes]
     assert any("has not been heard since" in str(reason) for *_, reason in moved.told)
-    slowest = max(look.answered_at - look.asked_at for looker in standing for look in looker.looks)
-    told(
-        f"{kind} for {back_at - gone_at:.1f} s: shown again {led_on_at - back_at:.1f} s later, slowest answer {slowest:.1f} s, "
-        f"the end told {told_at - ended_at:.1f} s after it"
-    )
-
-
-@pytest.mark.parametrize("kind", ["killed", "hung"])
-async def test_a_session_whose_database_is_away_withholds_and_goes_on(kind: str, market: Path) -> None:
-    await away_for_a_while(kind, market)
+    told(f"slowest answer {max(look.answered_at - look.asked_at for looker in standing for look in looker.looks):.1f} s")

@@ -72,6 +72,7 @@ async def test_what_is_stored_agrees_at_every_moment_and_in_the_end_with_bulk(
     assert [is_active for _, is_active, _ in kept.causes] == [False, True, True, False, True, False]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_were_rows_and_session_not_one_transaction_they_would_not_agree(
     database: SqlDatabase, feed: SqlEventFeed, services: Services, provider: SampleProvider, clock: ManualClock
 ) -> None:

@@ -95,8 +95,8 @@ class Looker:
             await asyncio.sleep(PAUSE)
 
     def between(self, first: float, last: float) -> list[Look]:
-        """Those that were asked and answered within."""
-        return [look for look in self.looks if look.asked_at >= first and look.answered_at <= last]
+        """Those that were answered within."""
+        return [look for look in self.looks if first <= look.answered_at <= last]
 
 
 # ── who follows
