@@ -22,6 +22,8 @@ _ticker = attrgetter("ticker")
 _action_values = itemgetter(*(field.name for field in fields(CorporateAction)))
 _FIRST = datetime(1, 1, 2, tzinfo=UTC)
 _LAST = datetime(9999, 12, 30, tzinfo=UTC)
+_ROWS_AT_ONCE = 1000
+"""Enough for a column's work to be little for each; of more, Python's collector would go through them again and again."""
 
 
 class SqlBars:
@@ -35,8 +37,11 @@ class SqlBars:
         await upsert(self._connection, self._table, given)
 
     async def _read(self, statement: Select[Any]) -> list[Bar]:
-        rows = (await self._connection.execute(statement)).all()
-        return list(map(Bar, *values_of(_columns(self._table), rows, self._connection.dialect))) if rows else []
+        columns, dialect = _columns(self._table), self._connection.dialect
+        found: list[Bar] = []
+        for rows in (await self._connection.execute(statement)).partitions(_ROWS_AT_ONCE):
+            found.extend(map(Bar, *values_of(columns, rows, dialect)))
+        return found
 
     async def pages(self, tickers: Sequence[str], query: BarQuery) -> Mapping[str, BarPage]:
         own, edge = self._table, self._edge(tickers, query)

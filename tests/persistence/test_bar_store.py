@@ -1,23 +1,31 @@
 """Bars and corporate actions in the store, the same on both databases."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.bars import ActionKind, Bar, CorporateAction, Interval
 from domain.ports import BarPage, BarQuery
 from domain.symbols import Symbol
+from persistence.bar_store import SqlBarStore
+from persistence.tables import bars as bar_table
+from persistence.tables import session_bars
 from persistence.unit_of_work import SqlDatabase
 from tests.support.provider import daily_bar, profile
 
 DAY = timedelta(days=1)
 MONDAY = date(2026, 3, 2)
+MONDAY_BEGINS = datetime(2026, 3, 2, tzinfo=UTC)
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
+LAST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def days(ticker: str, count: int, first: date = MONDAY) -> list[Bar]:
@@ -92,6 +100,127 @@ async def test_of_a_bar_given_twice_the_last_wins(stored: SqlDatabase) -> None:
     async with stored.write() as unit:
         await unit.bars.upsert([first, last])
     assert (await page(stored, daily(), "SPY")).bars == [last]
+
+
+async def test_of_bars_given_twice_among_many_the_last_win(stored: SqlDatabase) -> None:
+    times = [AAPL[0].open_time + timedelta(minutes=n) for n in range(3)]
+    again = [time.astimezone(ZoneInfo("Australia/Sydney")) for time in times]
+    first = [replace(minute_bar("AAPL", time), close=Decimal(100), source="first") for time in times]
+    last = [replace(minute_bar("AAPL", time), close=Decimal(100), source="last") for time in again]
+    async with stored.write() as unit:
+        await unit.bars.upsert([*first, *last, *first[1:], replace(last[1], is_final=False)])
+        found = (await unit.bars.pages(["AAPL"], BarQuery(Interval.ONE_MINUTE, 10, LATER)))["AAPL"].bars
+    assert found == [last[0], replace(last[1], is_final=False), first[2]]
+
+
+ODD: list[dict[str, Any]] = [
+    {"high": Decimal("1E+18"), "volume": Decimal("1E+18")},
+    {"high": Decimal("1000000000000000000.0123456789"), "close": Decimal("0.0000000001"), "low": Decimal("1E-10")},
+    {"open": Decimal("1.10"), "close": Decimal("1.1"), "low": Decimal("1.100"), "volume": Decimal("0E-7")},
+    {"volume": Decimal(0), "low": Decimal("0.00")},
+    {"close_time": AAPL[0].close_time + timedelta(microseconds=1)},
+    {"open_time": AAPL[0].open_time - timedelta(microseconds=1), "close_time": datetime(9999, 12, 30, tzinfo=UTC)},
+    {"open_time": datetime(2026, 3, 2, 10, tzinfo=ZoneInfo("Australia/Sydney"))},
+    {"open_time": datetime(1, 1, 2, tzinfo=UTC), "adjusted_to": date(1, 1, 1)},
+    {"adjusted_to": date(9999, 12, 31), "is_final": False, "is_validated": True},
+    *(
+        {"source": source}
+        for source in ("", " ", "NULL", "null", '"', "\\", '\\"', "a,b", "{a}", "é \n\t'", "%s $1 :a ?", "日本 🙂")
+    ),
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+async def test_odd_values_are_held_as_sqlalchemy_would_write_them(stored: SqlDatabase, odd: dict[str, Any]) -> None:
+    """Column by column the same as its insert of one row: it is what earlier versions wrote."""
+    given = [replace(AAPL[0], ticker="SPY", **odd), replace(AAPL[1], ticker="SPY")]
+    types = ", ".join(f'typeof("{column.name}")' for column in bar_table.c) if stored.kind == "sqlite" else "1"
+    raw = f"SELECT CAST(t.close AS TEXT), {types}, t.* FROM {{}} t WHERE ticker = 'SPY' ORDER BY open_time"
+    async with stored.engine.write() as connection:
+        for bar in given:
+            await connection.execute(insert(session_bars).values(asdict(bar)))
+        await SqlBarStore(connection).upsert(given)
+        theirs, ours = [(await connection.exec_driver_sql(raw.format(table))).all() for table in ("session_bars", "bars")]
+        found = await SqlBarStore(connection).closed_between(["SPY"], Interval.ONE_DAY, datetime(1, 1, 1, tzinfo=UTC), LAST)
+    assert ours == theirs
+    assert sorted(found, key=lambda bar: bar.open_time) == sorted(given, key=lambda bar: bar.open_time)
+    for bar in found:
+        assert bar.open_time.tzinfo is UTC
+        assert bar.close_time.tzinfo is UTC
+    (same,) = [bar for bar in found if bar.open_time == given[0].open_time]
+    for name in ("open", "high", "low", "close", "volume"):
+        assert format(getattr(same, name), "f") == format(getattr(given[0], name), "f")
+
+
+async def _writes(connection: AsyncConnection) -> Any:
+    """What another write of a row of `bars` changes."""
+    if connection.dialect.name == "sqlite":
+        return (await connection.exec_driver_sql("SELECT total_changes()")).scalar_one()
+    rows = await connection.exec_driver_sql("SELECT ticker, interval, open_time, xmin::text, ctid::text FROM bars")
+    return sorted(map(tuple, rows))
+
+
+async def test_what_is_there_as_given_is_not_written(stored: SqlDatabase) -> None:
+    for again in (AAPL, [replace(bar, open_time=bar.open_time.astimezone(ZoneInfo("Australia/Sydney"))) for bar in AAPL]):
+        async with stored.engine.write() as connection:
+            before = await _writes(connection)
+            await SqlBarStore(connection).upsert(again)
+            assert await _writes(connection) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"close_time": AAPL[4].close_time + timedelta(microseconds=1)},
+        {"open": Decimal(1)},
+        {"high": Decimal(1000)},
+        {"low": Decimal(1)},
+        {"close": AAPL[4].close + Decimal("0.0000000001")},
+        {"close": Decimal(f"{AAPL[4].close}.0")},
+        {"volume": Decimal(1)},
+        {"adjusted_to": MONDAY},
+        {"source": "mended"},
+        {"is_final": False},
+        {"is_validated": True},
+    ],
+    ids=str,
+)
+async def test_whichever_column_changes_that_row_alone_is_written(stored: SqlDatabase, change: dict[str, Any]) -> None:
+    changed = replace(AAPL[4], **change)
+    async with stored.engine.write() as connection:
+        before = await _writes(connection)
+        await SqlBarStore(connection).upsert([*AAPL[:4], changed, *AAPL[5:]])
+        after = await _writes(connection)
+    if stored.kind == "sqlite":
+        assert after - before == 1
+    else:
+        assert [row[2] for row in set(after) - set(before)] == [changed.open_time]
+    found = (await page(stored, daily())).bars
+    assert [repr(bar) for bar in found] == [repr(bar) for bar in [*AAPL[:4], changed, *AAPL[5:]]]
+
+
+async def test_ten_thousand_at_once(stored: SqlDatabase, statements: list[str]) -> None:
+    many = [
+        replace(minute_bar("SPY", AAPL[0].open_time + timedelta(minutes=n)), volume=Decimal(n) / 1000, is_final=n % 3 > 0)
+        for n in range(10_000)
+    ]
+    async with stored.write() as unit:
+        await unit.bars.upsert([*many[5000:], *many[:5000]])
+        assert len(statements) == 1
+        assert await unit.bars.closed_between(["SPY"], Interval.ONE_MINUTE, MONDAY_BEGINS, LATER) == many
+        await unit.bars.upsert([replace(bar, source="mended") for bar in many[::2]])
+        found = await unit.bars.closed_between(["SPY"], Interval.ONE_MINUTE, MONDAY_BEGINS, LATER)
+    assert [bar.source for bar in found] == ["mended", many[1].source] * 5000
+
+
+async def test_what_is_rolled_back_was_never_there(stored: SqlDatabase) -> None:
+    async with stored.engine.write() as connection:
+        bars = SqlBarStore(connection)
+        await bars.upsert([replace(AAPL[0], source="mended"), *days("SPY", 3)])
+        assert (await bars.pages(["SPY"], daily()))["SPY"].bars == days("SPY", 3)
+        await connection.rollback()
+    assert (await page(stored, daily(), "SPY")).bars == []
+    assert (await page(stored, daily())).bars == AAPL
 
 
 async def test_nothing_to_store_is_no_statement(stored: SqlDatabase, statements: list[str]) -> None:
