@@ -274,7 +274,7 @@ async def test_with_gating_by_symbol_only_the_laggard_is_withheld(sqlite_url: st
         told = closings(ear, "minutes", "TSLA")
         assert told == every(1, told[0], clock + 2 * MINUTE)
         shown_since = next(parse_instant(move["session"]["clock"]) for move in ear.of("activation") if move["epoch"] == 5)
-        assert told[0] == shown_since + MINUTE, "what was withheld is never told, and all after it is"
+        assert told[0] > shown_since, "what was withheld is never told; once it is at the frontier, all is"
         moves = [(move["epoch"], move["active"], move["laggingTickers"]) for move in ear.of("activation")]
         assert moves[-3:] == [(3, True, []), (4, True, ["TSLA"]), (5, True, [])]
         page = await shown(service, "TSLA")
