@@ -13,7 +13,8 @@ from domain.clock import Clock
 from domain.errors import StoreUnavailable
 from domain.factors import FactorModel
 from domain.ports import LiveFeed, MarketDataProvider
-from domain.services.leading import Leader, Tools
+from domain.services.leadership import Tools
+from domain.services.leading import Leader
 from domain.services.loading import Loading
 from domain.services.measuring import Measuring
 from domain.services.onboarding import Onboarding

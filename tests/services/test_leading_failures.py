@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from domain.services import leading as leading_module
+from domain.services import leadership as leading_module
 from domain.session import Run
 from graph.context import Services
 from persistence.event_feed import SqlEventFeed

@@ -15,7 +15,8 @@ from domain.clock import Clock
 from domain.events import LoggedMove, Position
 from domain.hours import LENGTHS
 from domain.ports import Database, MarketDataProvider
-from domain.services.leading import Leader, Tools
+from domain.services.leadership import Tools
+from domain.services.leading import Leader
 from domain.services.loading import Loading, minute_of
 from domain.services.polling import PollingFeed
 from domain.session import SessionMode, SessionSymbol, StartSession, StreamingRules, TradingSession

@@ -40,7 +40,7 @@ _PROTOCOLS = "web.protocols"
 _PIPELINE = "domain.services.pipeline"
 _WORKING = "domain.services.working"
 _LANES = "domain.lanes"
-_LEADING = "domain.services.leading"
+_LEADERSHIP = "domain.services.leadership"
 _SESSION = "domain.session"
 _SESSION_STORE = "persistence.session_store"
 _DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
@@ -173,12 +173,12 @@ MUTANTS = {
     "quarantine shuts the gate": Mutant(_SESSION, "return self.is_behind and self.phase in UNDER_WAY", "return self.is_behind"),
     "a window does not wait": Mutant(_LANES, "clock - lane.threshold if is_live else clock", "clock"),
     "what comes late moves the mark": Mutant(_LANES, "not is_known and at < lane.new_from", "not is_known"),
-    "any token may lead": Mutant(_LEADING, "if stored is None or stored.token != self._token:", "if stored is None:"),
+    "any token may lead": Mutant(_LEADERSHIP, "if stored is None or stored.token != self._token:", "if stored is None:"),
     "bars before the session": Mutant(
-        _LEADING,
+        _LEADERSHIP,
         "        async with self._tools.database.write() as unit:\n            stored = await unit.session.lock(known)\n",
         "        async with self._tools.database.write() as unit:\n"
-        "            await unit.session_bars.upsert(self._windows())\n"
+        "            await unit.session_bars.upsert(self._record.windows())\n"
         "        async with self._tools.database.write() as unit:\n"
         "            stored = await unit.session.lock(known)\n",
     ),
