@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from domain.errors import InvalidSession, VersionConflict
+from domain.errors import InvalidSession, SymbolNotFound, VersionConflict
 from domain.session import SessionMode, SessionState, StartSession
 from providers.sample import listing
 from web.container import Container, open_container
@@ -67,7 +67,7 @@ async def replay_over_and_over(container: Container) -> None:
         async for move in moves:
             session = move.event.session
             if session.state is SessionState.FINISHED or session.version == 0:
-                with suppress(VersionConflict, InvalidSession):  # somebody was faster
+                with suppress(VersionConflict, InvalidSession, SymbolNotFound):  # somebody was faster, or has removed one
                     await sessions.start(asked, session.version)
 
 

@@ -1,4 +1,4 @@
-"""The command line within the test's own process."""
+"""The command line within the test's own process, and a market whose time a test moves."""
 
 import sys
 from collections.abc import Callable
@@ -6,9 +6,24 @@ from pathlib import Path
 
 import pytest
 
+from persistence.market_clock import SharedClock
+from tests.support.clock import ManualClock
+from web import container
 from web.cli import main
 
 Ran = tuple[int, str, str]
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    """The market's time of every service that is opened."""
+    clock = ManualClock()
+
+    async def join(*_: object) -> SharedClock:
+        return SharedClock(clock, 0, is_recorded=False)
+
+    monkeypatch.setattr(container, "join_clock", join)
+    return clock
 
 
 @pytest.fixture

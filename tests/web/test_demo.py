@@ -116,6 +116,19 @@ def test_the_example_follows_a_change(demo: Demo, tmp_path: Path) -> None:
         assert read_until(following, r"REFRESHED (DIS version 3) ") == "DIS version 3"
 
 
+def test_its_session_replays_and_what_it_says_to_try_works(demo: Demo) -> None:
+    replay = asked(demo.url, "{ session { mode speed symbols { ticker } } }")["session"]
+    symbols = [{"ticker": ticker} for ticker in ("AAPL", "NVDA", "SPY")]
+    assert replay == {"mode": "REPLAY", "speed": 60.0, "symbols": symbols}
+    watch, add = (read_until(demo.process, r"^  freshtape (session .*)").split() for _ in range(2))
+    with running(demo.folder, "-m", "web.cli", *watch) as watching:
+        read_until(watching, r"(epoch 2 ACTIVE)")
+        with running(demo.folder, "-m", "web.cli", *add) as adding:
+            assert read_until(adding, r"TSLA takes part in the session, [A-Z_]+: (.*)\.$") == "4 symbols"
+        assert re.fullmatch(r"epoch 4 INACTIVE: TSLA \(\d+ s\) is behind\.", read_until(watching, r"(epoch 4 .*)"))
+        read_until(watching, r"(epoch 5 ACTIVE)")
+
+
 def test_it_leaves_nothing_behind(demo: Demo) -> None:
     demo.process.send_signal(signal.SIGTERM)
     assert demo.process.wait(timeout=15) == 0

@@ -20,7 +20,6 @@ from domain.hours import LENGTHS
 from domain.services import leading, mending
 from domain.session import SessionSymbolPhase, TradingSession
 from domain.tickers import AssetClass
-from persistence.market_clock import SharedClock
 from providers import yahoo_stream
 from providers.yahoo import YahooProvider
 from providers.yahoo_stream import YahooStream
@@ -35,7 +34,6 @@ from tests.support.yahoo.provider import new
 from tests.support.yahoo.server import YahooStub, running
 from tests.support.yahoo.streamer import HEARTBEAT
 from tests.web.test_session_service import ACTIVATION, BARS, closings, every, figures, member, shown
-from web import container
 from web.settings import Settings
 
 MIDNIGHT = datetime(2026, 3, 27, tzinfo=UTC)
@@ -111,11 +109,10 @@ class Market:
             for name in ticks:
                 second, price = prices[name]
                 volume = before + (minute.volume if name == "c" else 1)
-                assert price is not None
                 self.stub.streamer.tick(ticker, opens + second * SECOND, price, volume, market_hours=1)
             await until(partial(self._has_had, ticker, opens, price), WITHIN)
 
-    async def _has_had(self, ticker: str, opens: datetime, price: float) -> bool:
+    async def _has_had(self, ticker: str, opens: datetime, price: float | None) -> bool:
         minutes = self.stream._minutes._series[ticker].minutes
         return bool(minutes) and minutes[-1].open_time == opens and minutes[-1].last.price == price
 
@@ -185,14 +182,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
-    moved = ManualClock(NOON + 10 * SECOND)
-
-    async def join(*_: object) -> SharedClock:
-        return SharedClock(moved, 0, is_recorded=False)
-
-    monkeypatch.setattr(container, "join_clock", join)
-    return moved
+def clock(by_hand: ManualClock) -> ManualClock:
+    by_hand.at = NOON + 10 * SECOND
+    return by_hand
 
 
 @pytest.fixture

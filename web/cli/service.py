@@ -80,6 +80,9 @@ def _invite(address: str) -> None:
     for what, query in (("Which are stale?", stale), ("Refresh one:", refresh)):
         out.print(f"\n{what}\n  curl -s {address}/graphql -H 'content-type: application/json' \\", markup=False)
         out.print(f'    -d \'{{"query":"{query}"}}\'', markup=False)
+    out.print("\nA session replays 2026-03-25, a minute a second, over and over. Watch it, and add a symbol to it meanwhile:")
+    for what in ("watch", "add TSLA"):
+        out.print(f"  freshtape session {what} --url {address}", markup=False)
 
 
 @app.command()
