@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from domain.services import leadership as leading_module
+from domain.services import leadership
 from domain.session import Run
 from graph.context import Services
 from persistence.event_feed import SqlEventFeed
@@ -36,9 +36,9 @@ def provider(market: Path, clock: ManualClock) -> SampleProvider:
 
 @pytest.fixture(autouse=True)
 def _many_commits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leading_module, "FRONT_AT_ONCE", 16)
-    monkeypatch.setattr(leading_module, "CHUNK", 30)
-    monkeypatch.setattr(leading_module, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(leadership, "FRONT_AT_ONCE", 16)
+    monkeypatch.setattr(leadership, "CHUNK", 30)
+    monkeypatch.setattr(leadership, "AGAIN_SECONDS", 0)
 
 
 async def led_through_failures(

@@ -15,7 +15,7 @@ import pytest
 from domain.bars import Bar
 from domain.clock import Clock
 from domain.ports import Heard, LiveFeed
-from domain.services import leading
+from domain.services import leadership
 from domain.session import SessionSymbolPhase, TradingSession
 from domain.symbols import Symbol
 from providers.sample import SampleProvider
@@ -75,7 +75,7 @@ class Scripted(SampleProvider):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leading, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(leadership, "BEAT_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -109,6 +109,7 @@ class Market:
             for name in ticks:
                 second, price = prices[name]
                 volume = before + (minute.volume if name == "c" else 1)
+                assert price is not None, "every minute of this market is traded"
                 self.stub.streamer.tick(ticker, opens + second * SECOND, price, volume, market_hours=1)
             await until(partial(self._has_had, ticker, opens, price), WITHIN)
 

@@ -19,7 +19,7 @@ from domain.calendars import calendar_for
 from domain.clock import Clock, parse_instant
 from domain.hours import LENGTHS
 from domain.ports import BarQuery
-from domain.services import leading, telling
+from domain.services import leadership, telling
 from domain.services.loading import minute_of
 from domain.symbols import Symbol
 from domain.tickers import AssetClass
@@ -49,7 +49,7 @@ STORED = """query($of: String!) { symbol(ticker: $of) { bars(
     interval: ONE_MINUTE, first: 500, from: "2026-03-25T00:00:00Z", to: "2026-03-26T00:00:00Z") { nodes { closeTime } } } }"""
 
 
-class Conducted(leading.Pace):
+class Conducted(leadership.Pace):
     """A replay's clock goes as far as it is told, at once."""
 
     until = -math.inf
@@ -64,13 +64,13 @@ class Conducted(leading.Pace):
 @pytest.fixture(autouse=True)
 def _conducted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Conducted, "until", -math.inf)
-    monkeypatch.setattr(leading, "Pace", Conducted)
+    monkeypatch.setattr(leadership, "Pace", Conducted)
 
 
 @pytest.fixture
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever catches up does so bar by bar, each with a commit."""
-    monkeypatch.setattr(leading, "CHUNK", 1)
+    monkeypatch.setattr(leadership, "CHUNK", 1)
 
 
 def sample(settings: Settings, clock: Clock) -> SampleProvider:
