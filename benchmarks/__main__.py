@@ -1,9 +1,9 @@
 """All benchmarks, one after the other: `make bench`."""
 
-from benchmarks import aggregation, catalogue, event_log, factors, freshness, graphql_requests, levels, onboarding
+from benchmarks import aggregation, catalogue, event_log, factors, freshness, graphql_requests, ingest, levels, onboarding
 from benchmarks.report import print_machine
 
 if __name__ == "__main__":
     print_machine()
-    for benchmark in (graphql_requests, catalogue, freshness, levels, factors, aggregation, event_log, onboarding):
+    for benchmark in (graphql_requests, catalogue, freshness, levels, factors, aggregation, event_log, ingest, onboarding):
         benchmark.main()

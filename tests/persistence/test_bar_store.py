@@ -133,7 +133,8 @@ ODD: list[dict[str, Any]] = [
 @pytest.mark.parametrize("odd", ODD, ids=str)
 async def test_odd_values_are_held_as_sqlalchemy_would_write_them(stored: SqlDatabase, odd: dict[str, Any]) -> None:
     """Column by column the same as its insert of one row: it is what earlier versions wrote."""
-    given = [replace(AAPL[0], ticker="SPY", **odd), replace(AAPL[1], ticker="SPY")]
+    equal = [replace(AAPL[n], ticker="SPY", close=Decimal(text)) for n, text in enumerate(("1.1", "1.10"), 1)]
+    given = [replace(AAPL[0], ticker="SPY", **odd), *equal]
     types = ", ".join(f'typeof("{column.name}")' for column in bar_table.c) if stored.kind == "sqlite" else "1"
     raw = f"SELECT CAST(t.close AS TEXT), {types}, t.* FROM {{}} t WHERE ticker = 'SPY' ORDER BY open_time"
     async with stored.engine.write() as connection:
