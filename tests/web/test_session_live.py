@@ -109,6 +109,7 @@ class Market:
             for name in ticks:
                 second, price = prices[name]
                 volume = before + (minute.volume if name == "c" else 1)
+                assert price is not None
                 self.stub.streamer.tick(ticker, opens + second * SECOND, price, volume, market_hours=1)
             await until(partial(self._has_had, ticker, opens, price), WITHIN)
 
@@ -197,13 +198,13 @@ def stub(clock: ManualClock) -> Iterator[tuple[YahooStub, str]]:
 
 
 @pytest.fixture
-async def market(sqlite_url: str, clock: ManualClock, stub: tuple[YahooStub, str]) -> AsyncIterator[Market]:
+async def market(database_url: str, clock: ManualClock, stub: tuple[YahooStub, str]) -> AsyncIterator[Market]:
     provider = new(Yahoo, stub[1], clock)
 
     def yahoo(settings: Settings, clock: Clock) -> Yahoo:
         return provider
 
-    async with served(sqlite_url, yahoo, works=True, clock=None) as service:
+    async with served(database_url, yahoo, works=True, clock=None) as service:
         await track(service.container.database, BTC, ETH, "AAPL")
         yield Market(service, stub[0], provider, clock)
 
