@@ -17,7 +17,7 @@ from domain.bars import Interval
 from domain.calendars import calendar_for
 from domain.clock import Clock
 from domain.hours import LENGTHS
-from domain.services import leading, mending
+from domain.services import leadership, mending
 from domain.session import SessionSymbolPhase, TradingSession
 from domain.tickers import AssetClass
 from providers import yahoo_stream
@@ -178,7 +178,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yahoo_stream, "BEAT_SECONDS", 0.02)
     monkeypatch.setattr(yahoo_stream, "SILENCE_SECONDS", 1.0)
     monkeypatch.setattr(yahoo_stream, "LONGEST_PAUSE_SECONDS", 0.5)
-    monkeypatch.setattr(leading, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(leadership, "BEAT_SECONDS", 0.05)
     monkeypatch.setattr(mending, "LOOK_SECONDS", 0.05)
 
 
@@ -198,13 +198,13 @@ def stub(clock: ManualClock) -> Iterator[tuple[YahooStub, str]]:
 
 
 @pytest.fixture
-async def market(sqlite_url: str, clock: ManualClock, stub: tuple[YahooStub, str]) -> AsyncIterator[Market]:
+async def market(database_url: str, clock: ManualClock, stub: tuple[YahooStub, str]) -> AsyncIterator[Market]:
     provider = new(Yahoo, stub[1], clock)
 
     def yahoo(settings: Settings, clock: Clock) -> Yahoo:
         return provider
 
-    async with served(sqlite_url, yahoo, works=True, clock=None) as service:
+    async with served(database_url, yahoo, works=True, clock=None) as service:
         await track(service.container.database, BTC, ETH, "AAPL")
         yield Market(service, stub[0], provider, clock)
 
