@@ -1,9 +1,35 @@
 """All benchmarks, one after the other: `make bench`."""
 
-from benchmarks import aggregation, catalogue, event_log, factors, freshness, graphql_requests, ingest, levels, onboarding
+from benchmarks import (
+    aggregation,
+    catalogue,
+    event_log,
+    factors,
+    freshness,
+    graphql_requests,
+    ingest,
+    levels,
+    onboarding,
+    session,
+    session_delays,
+)
 from benchmarks.report import print_machine
+
+BENCHMARKS = (
+    graphql_requests,
+    catalogue,
+    freshness,
+    levels,
+    factors,
+    aggregation,
+    event_log,
+    ingest,
+    onboarding,
+    session,
+    session_delays,
+)
 
 if __name__ == "__main__":
     print_machine()
-    for benchmark in (graphql_requests, catalogue, freshness, levels, factors, aggregation, event_log, ingest, onboarding):
+    for benchmark in BENCHMARKS:
         benchmark.main()

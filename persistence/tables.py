@@ -330,12 +330,13 @@ class SessionRow(SQLModel, table=True):
 
 
 class SessionBarRow(SQLModel, table=True):
-    """The longer bars that the session has made of its minutes; these are among the bars of their symbols."""
+    """The longer bars that the session has made of its minutes; these are among the bars of their symbols. Looking for the symbol
+    at each row would take a third of the time; who takes part has one, and it is never deleted."""
 
     __tablename__ = "session_bars"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
-    ticker: str = _ticker(key=True)
+    ticker: str = Field(sa_type=_BYTEWISE, primary_key=True)
     interval: Interval = Field(sa_column=Column("interval", Named(Interval), primary_key=True))
     open_time: datetime = _instant(key=True)
     close_time: datetime = _instant()

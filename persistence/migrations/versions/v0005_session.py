@@ -41,7 +41,6 @@ def upgrade() -> None:
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("is_final", sa.Boolean(), nullable=False),
         sa.Column("is_validated", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["ticker"], ["symbols.ticker"], name="fk_session_bars_ticker"),
         sa.PrimaryKeyConstraint("ticker", "interval", "open_time", name="pk_session_bars"),
         sqlite_with_rowid=False,
     )
