@@ -176,7 +176,6 @@ def phase_of(session: TradingSession, ticker: str) -> SessionSymbolPhase | None:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yahoo_stream, "BEAT_SECONDS", 0.02)
-    monkeypatch.setattr(yahoo_stream, "SILENCE_SECONDS", 1.0)
     monkeypatch.setattr(yahoo_stream, "LONGEST_PAUSE_SECONDS", 0.5)
     monkeypatch.setattr(leadership, "BEAT_SECONDS", 0.05)
     monkeypatch.setattr(mending, "LOOK_SECONDS", 0.05)
@@ -213,12 +212,17 @@ async def started(market: Market, *tickers: str, **given: Any) -> None:
     asked = {"mode": "LIVE", "tickers": tickers, "expectedVersion": 0, **given}
     assert (await member(market.service, START, asked))["__typename"] == "SessionChanged"
     await market.becomes(lambda session: session.is_active)
-    wanted = set(tickers)
-    await until(lambda: _is_subscribed(market.stub, wanted), WITHIN)
+    await subscribed(market, *tickers)
 
 
-async def _is_subscribed(stub: YahooStub, wanted: set[str]) -> bool:
-    return any(client.subscribed == wanted for client in stub.streamer.open)
+async def subscribed(market: Market, *tickers: str, connections: int = 1) -> None:
+    """When so many connections have been made, and the newest is subscribed to these."""
+    clients = market.stub.streamer.clients
+
+    async def is_so() -> bool:
+        return len(clients) >= connections and clients[-1].is_open and clients[-1].subscribed == set(tickers)
+
+    await until(is_so, WITHIN)
 
 
 # ── Yahoo's stream
@@ -251,7 +255,7 @@ async def test_one_that_is_added_and_a_stream_that_is_cut_leave_nothing_missing(
         assert (await member(market.service, ADD, {"ticker": ETH, "expectedVersion": 1}))["__typename"] == "SessionChanged"
         session = await market.becomes(lambda session: phase_of(session, ETH) is SessionSymbolPhase.LIVE and session.is_active)
         assert [(symbol.ticker, symbol.bars_processed) for symbol in session.symbols] == [(BTC, 724), (ETH, 724)]
-        await until(lambda: _is_subscribed(market.stub, {BTC, ETH}), WITHIN)
+        await subscribed(market, BTC, ETH)
         await market.traded(at("12:04:00"), BTC)
         await market.traded(at("12:04:00"), ETH, ticks="hlc")
         await market.told(at("12:05:00"), BTC, ETH)
@@ -277,7 +281,7 @@ async def test_one_that_is_added_and_a_stream_that_is_cut_leave_nothing_missing(
             assert (page["bars"]["withheld"], page["bars"]["nodes"]) == (True, [])
 
         # and is back
-        await until(lambda: _is_subscribed(market.stub, {BTC, ETH}), WITHIN)
+        await subscribed(market, BTC, ETH, connections=2)
         market.stub.streamer.is_silent = False
         await market.traded(at("12:12:00"), BTC, ETH, ticks="lc")
         await market.told(at("12:13:00"), BTC, ETH)
