@@ -330,7 +330,7 @@ class SessionRow(SQLModel, table=True):
 
 
 class SessionBarRow(SQLModel, table=True):
-    """The longer bars that the session has made of its minutes; these are among the bars of their symbols. Looking for the symbol
+    """The longer bars that the session has made of its minutes; these are among the bars of their symbols. To look for the symbol
     at each row would take a third of the time; who takes part has one, and it is never deleted."""
 
     __tablename__ = "session_bars"
