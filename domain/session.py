@@ -214,6 +214,13 @@ class TradingSession:
             return None
         return symbol.since or self.clock.replace(hour=0, minute=0, second=0, microsecond=0)
 
+    def tells(self, symbol: SessionSymbol, closed: datetime) -> bool:
+        """Whether a bar that closed then is told as it completes, of a symbol that is shown: it closed later than that began,
+        and not so long ago that it would lag. A replay's clock waits for its bars."""
+        if symbol.shown_after is not None and closed <= symbol.shown_after:
+            return False
+        return self.mode is SessionMode.REPLAY or (self.clock - closed).total_seconds() <= self.threshold_of(symbol)
+
     def unheard(self, since: datetime) -> "TradingSession":
         """As whoever has not heard its leader must see it: shut."""
         if self.run is not Run.RUNNING:

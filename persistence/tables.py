@@ -330,8 +330,8 @@ class SessionRow(SQLModel, table=True):
 
 
 class SessionBarRow(SQLModel, table=True):
-    """The longer bars that the session has made of its minutes; these are among the bars of their symbols. To look for the symbol
-    at each row would take a third of the time; who takes part has one, and it is never deleted."""
+    """The longer bars that the session has made of its minutes; these are among the bars of their symbols. To look for the
+    symbol at each row would take a third of the time; who takes part has one, and it is never deleted."""
 
     __tablename__ = "session_bars"
     __table_args__ = ({"sqlite_with_rowid": False},)

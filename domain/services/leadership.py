@@ -225,6 +225,8 @@ class Leadership:
                 known = None  # it may be stored all the same, and its epochs must not begin again
                 log.warning("the session cannot be stored, and is tried again: %s", error)
                 await asyncio.sleep(AGAIN_SECONDS)
+                if self._is_live:
+                    self._lanes.clock = self._target()  # what was of the present then may be of the past now
         if after is None:
             raise LeadershipLost
         self._note(before, after, has_waited=known is None)

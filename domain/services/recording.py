@@ -29,8 +29,9 @@ class Record:
 
     def to_tell(self, before: TradingSession, after: TradingSession, followed: Collection[Pair]) -> list[Bar]:
         """Of what is followed, in order: what was shown before and is after."""
-        shown = {symbol.ticker: symbol.shown_after for symbol in after.symbols if after.is_active and symbol.is_shown}
-        shown = {symbol.ticker: shown[symbol.ticker] for symbol in before.symbols if symbol.is_shown and symbol.ticker in shown}
+        known = {symbol.ticker for symbol in before.symbols if symbol.is_shown}
+        members = after.symbols if after.is_active else ()
+        shown = {symbol.ticker: symbol for symbol in members if symbol.is_shown and symbol.ticker in known}
         bars = [
             self._minute(lane.ticker, row)
             for lane in self._lanes
@@ -42,7 +43,7 @@ class Record:
             for ticker, window in self._lanes.windows
             if ticker in shown and (ticker, window.interval) in followed
         ]
-        told = [bar for bar in bars if (since := shown[bar.ticker]) is None or bar.close_time > since]
+        told = [bar for bar in bars if after.tells(shown[bar.ticker], bar.close_time)]
         return sorted(told, key=lambda bar: (bar.close_time, bar.ticker, bar.open_time))
 
     def _minute(self, ticker: str, row: Part) -> Bar:

@@ -95,12 +95,17 @@ class BarFeed:
         wanted: defaultdict[Interval, dict[str, datetime]] = defaultdict(dict)
         for ticker, interval in pairs:
             if ticker in shown and (ticker, interval) in self._told:
-                wanted[interval][ticker] = max(self._told[ticker, interval], shown[ticker].shown_after or NEVER)
+                wanted[interval][ticker] = self._told[ticker, interval]
         bars: list[Bar] = []
         for interval, after in wanted.items():
             store = unit.bars if interval is Interval.ONE_MINUTE else unit.session_bars
             stored = await store.closed_between(list(after), interval, min(after.values()), session.clock)
-            bars += [bar for bar in stored if after[bar.ticker] < bar.close_time <= _end(shown[bar.ticker], bar)]
+            bars += [
+                bar
+                for bar in stored
+                if after[bar.ticker] < bar.close_time <= _end(shown[bar.ticker], bar)
+                and session.tells(shown[bar.ticker], bar.close_time)
+            ]
         actions = await unit.bars.actions(list(shown)) if bars else {}
         day = session.clock.date()
         return [adjusted for bar in bars for adjusted in split_adjusted([bar], actions.get(bar.ticker, ()), day)]

@@ -1,7 +1,7 @@
 """What a process knows of the session, however it stands with the database: as the outside may see it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -32,15 +32,12 @@ class SessionWatch:
         self._clock = clock
         self._last: StoredSession | None = None
         self._looked_at: float | None = None
-        self._looked = asyncio.Event()
 
     async def run(self) -> None:
-        """For ever, through failures too: silence is news."""
+        """For ever, through failures too."""
         while True:
-            try:
+            with suppress(StoreUnavailable):
                 await self.look()
-            except StoreUnavailable:
-                self._tell()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> TradingSession:
@@ -59,7 +56,6 @@ class SessionWatch:
         """What was read of it, at a time of the event loop's; nothing new when a later look was quicker."""
         if self._looked_at is None or looked_at >= self._looked_at:
             self._last, self._looked_at = stored, looked_at
-            self._tell()
 
     def known(self) -> TradingSession:
         """As it was seen last, shut when that is too long ago."""
@@ -67,14 +63,3 @@ class SessionWatch:
             return TradingSession(self._clock.now())
         since = timedelta(seconds=asyncio.get_running_loop().time() - self._looked_at)
         return seen(replace(self._last, silent_for=self._last.silent_for + since), self._clock)
-
-    async def glances(self) -> AsyncGenerator[TradingSession, None]:
-        """As it is, and again after every look."""
-        while True:
-            looked = self._looked
-            yield self.known()
-            await looked.wait()
-
-    def _tell(self) -> None:
-        self._looked.set()
-        self._looked = asyncio.Event()

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from datetime import timedelta
 
 import pytest
 
@@ -15,7 +16,7 @@ from domain.session import SessionState
 from persistence.session_store import SqlSessionStore
 from persistence.unit_of_work import SqlDatabase
 from tests.support.clock import ManualClock
-from tests.support.sessions import MINUTE, NOON, active, live_symbol, minute, put, told_apart
+from tests.support.sessions import MINUTE, NOON, active, hold, live_symbol, minute, put, told_apart
 
 AAPL = ("AAPL", Interval.ONE_MINUTE)
 
@@ -80,17 +81,6 @@ async def test_a_database_that_is_away_shuts_the_session_after_a_while(
         assert (await watch.look()).state is SessionState.INACTIVE
 
 
-async def test_who_looks_is_told_of_every_look(watch: SessionWatch, database: SqlDatabase) -> None:
-    glances = watch.glances()
-    assert (await anext(glances)).version == 0
-    for version in (1, 2):
-        await put(database, active("AAPL", version=version))
-        coming = asyncio.ensure_future(anext(glances))
-        await watch.look()
-        assert (await coming).version == version
-    await glances.aclose()
-
-
 # ── bars
 
 
@@ -147,6 +137,25 @@ async def test_who_leaves_during_a_look_leaves_nothing_behind(bar_feed: BarFeed,
     await bar_feed.look()
     await turns()
     assert (session.clock, sent) == (NOON, [])
+    await left(following)
+
+
+@pytest.mark.parametrize(("late", "is_told"), [(60, True), (61, False)])
+async def test_a_live_bar_that_is_stored_too_late_is_not_told(
+    bar_feed: BarFeed, database: SqlDatabase, late: int, is_told: bool
+) -> None:
+    """Its leader had it in time, and the database was away."""
+    await told_apart(database)
+    await put(database, active(live_symbol("AAPL", shown_after=NOON - MINUTE, watermark=NOON - MINUTE), clock=NOON - MINUTE))
+    sent, following = sent_to(bar_feed, "AAPL")
+    await turns()
+    await bar_feed.look()
+    await hold(database, [minute("AAPL", NOON - MINUTE)])
+    clock = NOON + timedelta(seconds=late)
+    await put(database, active(live_symbol("AAPL", shown_after=NOON - MINUTE, watermark=NOON), clock=clock))
+    await bar_feed.look()
+    await turns()
+    assert [bar.close_time for bar in sent] == ([NOON] if is_told else [])
     await left(following)
 
 
