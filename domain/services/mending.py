@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,6 +23,8 @@ SETTLED = timedelta(seconds=15)
 """How long after its end a minute is to be had from history."""
 AGAIN = timedelta(minutes=1)
 """When who could not be asked is asked again."""
+AT_ONCE = 50
+"""Minutes that are handed over in one part. Each mends the windows that it is in, and nobody else gets on meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Mending:
         self._clock = clock
         self._wake = wake
         self._gaps: dict[str, Gap] = {}
-        self._mended: list[tuple[str, Sequence[Minute]]] = []
+        self._mended: deque[tuple[str, Sequence[Minute]]] = deque()
         self._is_refused = False
 
     def note(self, missed: Mapping[str, datetime]) -> None:
@@ -59,9 +62,11 @@ class Mending:
         self._gaps.pop(ticker, None)
 
     def mended(self) -> Iterator[tuple[str, Sequence[Minute]]]:
-        """What has been read since it was asked for last."""
-        while self._mended:
-            yield self._mended.pop(0)
+        """The next part of what has been read, if there is one."""
+        if self._mended:
+            yield self._mended.popleft()
+        if self._mended:
+            self._wake.set()
 
     async def run(self) -> None:
         """For ever."""
@@ -81,7 +86,7 @@ class Mending:
             self._complain(ticker, error)
             after = replace(gap, due=self._clock.now() + AGAIN)
         else:
-            self._mended.append((ticker, minutes))
+            self._mended += ((ticker, minutes[at : at + AT_ONCE]) for at in range(0, len(minutes), AT_ONCE))
             self._wake.set()
             self._is_refused = False
         if self._gaps.get(ticker) is gap:  # else more was missed meanwhile, or it has left

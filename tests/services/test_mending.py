@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
@@ -28,6 +29,7 @@ class History:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, datetime, datetime]] = []
+        self.minutes = [Minute(0, *[Decimal(1)] * 5)]
         self.fault: Exception | None = None
         self.held = asyncio.Event()
         self.held.set()
@@ -37,7 +39,7 @@ class History:
         await self.held.wait()
         if self.fault is not None:
             raise self.fault
-        return []
+        return self.minutes
 
 
 def loaded(ticker: str) -> Loaded:
@@ -56,9 +58,16 @@ def history() -> History:
 
 
 @pytest.fixture
-async def mender(monkeypatch: pytest.MonkeyPatch, clock: ManualClock, history: History) -> AsyncIterator[Mending]:
+def wake() -> asyncio.Event:
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def mender(
+    monkeypatch: pytest.MonkeyPatch, clock: ManualClock, history: History, wake: asyncio.Event
+) -> AsyncIterator[Mending]:
     monkeypatch.setattr(mending, "LOOK_SECONDS", 0.001)
-    mender = Mending(cast(Loading, history), {BTC: loaded(BTC), ETH: loaded(ETH)}, clock, asyncio.Event())
+    mender = Mending(cast(Loading, history), {BTC: loaded(BTC), ETH: loaded(ETH)}, clock, wake)
     running = asyncio.create_task(mender.run())
     yield mender
     running.cancel()
@@ -140,3 +149,19 @@ async def test_of_one_that_has_left_nothing_is_read(mender: Mending, clock: Manu
     await moved(clock, NOON + 5 * MINUTE)
     await comes(mender, ETH)
     assert [ticker for ticker, *_ in history.asked] == [ETH]
+
+
+async def test_a_long_silence_is_mended_in_parts_between_which_others_get_on(
+    mender: Mending, clock: ManualClock, history: History, wake: asyncio.Event
+) -> None:
+    history.minutes = [Minute(60 * number, *[Decimal(1)] * 5) for number in range(120)]
+    mender.note({BTC: NOON - 2 * timedelta(hours=1)})
+    await moved(clock, NOON + 75 * SECOND)
+    await asyncio.wait_for(wake.wait(), 5)
+    mended: list[Minute] = []
+    for size, is_more in ((50, True), (50, True), (20, False), (0, False)):
+        wake.clear()
+        part = [minute for _, minutes in mender.mended() for minute in minutes]
+        assert (len(part), wake.is_set()) == (size, is_more)
+        mended += part
+    assert mended == history.minutes
