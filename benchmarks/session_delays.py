@@ -40,6 +40,12 @@ PATIENT = 10**9
 FIRST = datetime(2026, 3, 27, tzinfo=UTC)
 
 
+def minute(ticker: str, opens: datetime) -> Bar:
+    price = Decimal(100 + opens.minute)
+    prices = price, price, price, price, Decimal(1)
+    return Bar(ticker, Interval.ONE_MINUTE, opens, opens + MINUTE, *prices, opens.date(), "made up")
+
+
 class Feed:
     """A minute of the live symbol every few milliseconds; it is the clock, too, of a market in such a hurry."""
 
@@ -65,19 +71,14 @@ class Feed:
 
 
 class FromMemory(Loading):
-    """Of the symbol that is behind there are 98,000 bars, of the other none."""
+    """Of the symbol that is behind there are 98,000 bars, made beforehand, of the other none."""
+
+    rows = tuple(minute_of(minute(BEHIND, FIRST - (BACKLOG - n) * MINUTE)) for n in range(BACKLOG))
 
     async def load(self, symbol: Symbol, day: date | None) -> Loaded:
         opens = FIRST - BACKLOG * MINUTE
-        held = BACKLOG if symbol.ticker == BEHIND else 0
-        rows = await asyncio.to_thread(lambda: [minute_of(minute(symbol.ticker, opens + n * MINUTE)) for n in range(held)])
+        rows = self.rows if symbol.ticker == BEHIND else ()
         return Loaded(symbol, Hours(CRYPTO), TradingDay(opens.date(), opens, FIRST), rows, (), "made up")
-
-
-def minute(ticker: str, opens: datetime) -> Bar:
-    price = Decimal(100 + opens.minute)
-    prices = price, price, price, price, Decimal(1)
-    return Bar(ticker, Interval.ONE_MINUTE, opens, opens + MINUTE, *prices, opens.date(), "made up")
 
 
 def main() -> None:
