@@ -254,19 +254,19 @@ class TradingSession:
     def stopped(self, expected: int) -> "Moved":
         """Raises VersionConflict and SessionNotRunning."""
         self._expect_going(expected)
-        return _settled(self, self._commanded(run=Run.STOPPED), "The session was stopped.")
+        return _settled(self, replace(self._commanded(), run=Run.STOPPED), "The session was stopped.")
 
     def paused(self, expected: int) -> "Moved":
         """Raises VersionConflict, SessionNotRunning and InvalidSession."""
         self._expect_going(expected)
         _expect(self.run is Run.RUNNING, None, "The session is paused already.")
-        return _settled(self, self._commanded(run=Run.PAUSED), "The session was paused.")
+        return _settled(self, replace(self._commanded(), run=Run.PAUSED), "The session was paused.")
 
     def resumed(self, expected: int) -> "Moved":
         """Raises VersionConflict, SessionNotRunning and InvalidSession."""
         self._expect_going(expected)
         _expect(self.run is Run.PAUSED, None, "The session is not paused.")
-        return _settled(self, self._commanded(run=Run.RUNNING), "The session was resumed.")
+        return _settled(self, replace(self._commanded(), run=Run.RUNNING), "The session was resumed.")
 
     def joined(self, ticker: str, expected: int, threshold: int | None, priority: int | None, now: datetime) -> "Moved":
         """A symbol that has failed is tried again; one that takes part already gets what is given. Raises VersionConflict,
@@ -291,7 +291,7 @@ class TradingSession:
         if self.get(ticker) is None:
             raise SymbolNotFound(ticker, "does not take part in the session")
         rest = tuple(symbol for symbol in self.symbols if symbol.ticker != ticker)
-        return _regrouped(self._commanded(symbols=rest), f"{ticker} was removed.")
+        return _regrouped(replace(self._commanded(), symbols=rest), f"{ticker} was removed.")
 
     # ── what it does by itself
 
@@ -332,12 +332,12 @@ class TradingSession:
 
     # ── how
 
-    def _commanded(self, **changes: object) -> "TradingSession":
-        return replace(self, version=self.version + 1, **changes)  # type: ignore[arg-type]
+    def _commanded(self) -> "TradingSession":
+        return replace(self, version=self.version + 1)
 
     def _with(self, symbol: SessionSymbol) -> "TradingSession":
         others = (other for other in self.symbols if other.ticker != symbol.ticker)
-        return self._commanded(symbols=tuple(sorted((*others, symbol), key=lambda each: each.ticker)))
+        return replace(self._commanded(), symbols=tuple(sorted((*others, symbol), key=lambda each: each.ticker)))
 
     def _expect_version(self, expected: int) -> None:
         if expected != self.version:

@@ -40,7 +40,7 @@ def lagging(ticker: str, rows: Sequence[Minute], lags: Sequence[int]) -> list[tu
 
 
 def live(*tickers: str, start: str = EARLY, **given: object) -> Playing:
-    return Playing(start, {ticker: [] for ticker in tickers}, is_live=True, **given)  # type: ignore[arg-type]
+    return Playing(start, {ticker: [] for ticker in tickers}, is_live=True, **given)  # type: ignore[arg-type]  # its own
 
 
 # ── the documents' scenario

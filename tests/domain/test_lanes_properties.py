@@ -58,8 +58,8 @@ def listed(mic: str) -> TradingCalendar:
     return calendar_for(AssetClass.STOCK, mic)
 
 
-def utc(*when: int) -> datetime:
-    return datetime(*when, tzinfo=UTC)  # type: ignore[misc, arg-type]
+def utc(year: int, month: int, day: int, hour: int, minute: int = 0) -> datetime:
+    return datetime(year, month, day, hour, minute, tzinfo=UTC)
 
 
 TRADED = {

@@ -44,7 +44,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def config(file: Path | None, **given: int) -> SessionConfig:
-    return SessionConfig(Settings(session_config=file, **given))  # type: ignore[arg-type]
+    return SessionConfig(Settings.model_validate({"session_config": file, **given}))
 
 
 def put(file: Path, text: str) -> None:
