@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(120)
 CLOCK = "2026-03-27T20:30:00Z"
 LET_GO_SECONDS = 15
 OTHERS_SECONDS = 0.1
+FIRST_EVENT_SECONDS = 60
 GROWN_MB = 25
 TICKER = "AAPL"
 CHANGED = "subscription { symbolChanged { kind at cursor detail symbol { ticker name version status assetClass } } }"
@@ -90,13 +91,14 @@ def held(client: RawClient) -> Callable[[], Awaitable[bool]]:
 
 @asynccontextmanager
 async def meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """The work goes on until the block ends."""
+    """The work goes on until the block ends; that it failed meanwhile is raised."""
     task = asyncio.create_task(work)
     try:
         yield
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def version_of(service: Service) -> int:
@@ -244,7 +246,7 @@ async def stalled_subscribers(database_url: str, *mutants: str) -> float:
                 worst, figures = await watched(service, *clients)
             newest = await version_of(service)
             async with asyncio.timeout(LET_GO_SECONDS):
-                while received[-1] < newest:  # noqa: ASYNC110 - what is awaited comes over a socket
+                while not received or received[-1] < newest:  # noqa: ASYNC110 - what is awaited comes over a socket
                     await asyncio.sleep(0.05)
     told(f"four stalled subscribers: {figures}, {len(received)} events to the one who reads")
     assert received == list(range(2, newest + 1)), "the one who reads misses events"
@@ -253,7 +255,7 @@ async def stalled_subscribers(database_url: str, *mutants: str) -> float:
 
 async def read_versions(client: RawClient, received: list[int]) -> None:
     while True:
-        _, text = await client.frame()
+        _, text = await client.frame(within=FIRST_EVENT_SECONDS)
         received.append(json.loads(text)["payload"]["data"]["symbolChanged"]["symbol"]["version"])
 
 
