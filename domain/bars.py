@@ -6,6 +6,8 @@ from datetime import date, datetime
 from decimal import Context, Decimal
 from enum import Enum
 
+from domain.faults import VALIDATED, Fault
+
 QUOTIENT = Decimal("1e-10")
 """Adjusted prices that do not come out even are rounded to ten decimals, half to even."""
 WIDE = Context(prec=60)
@@ -29,8 +31,8 @@ class Bar:
     """One bar as its provider gave it; the prices are in the major unit of the symbol's currency.
 
     `adjusted_to` is the date up to which the provider had already adjusted it for splits: the bar's own trading day when the
-    prices are as traded. Raises ValueError for a bar that cannot be: a number that is not finite or is negative, or a high
-    below the low.
+    prices are as traded. `is_final`: its day was over when it was fetched. `faults`: None as long as nobody has judged it.
+    Raises ValueError for a bar that cannot be: a number that is not finite or is negative, or a high below the low.
     """
 
     ticker: str
@@ -45,7 +47,7 @@ class Bar:
     adjusted_to: date
     source: str
     is_final: bool = True
-    is_validated: bool = False
+    faults: Fault | None = None
 
     def __post_init__(self) -> None:
         for value in (self.open, self.high, self.low, self.close, self.volume):
@@ -53,6 +55,10 @@ class Bar:
                 raise ValueError(f"{self.ticker} at {self.open_time:%Y-%m-%d %H:%M}: {value} is not a price or volume")
         if self.high < self.low:
             raise ValueError(f"{self.ticker} at {self.open_time:%Y-%m-%d %H:%M}: high {self.high} below low {self.low}")
+
+    @property
+    def is_validated(self) -> bool:
+        return self.faults in VALIDATED
 
     @property
     def day(self) -> date:
@@ -81,10 +87,12 @@ class CorporateAction:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A provider's answer: bars, oldest first, and the actions it knows of in the same range."""
+    """A provider's answer: bars, oldest first, and the actions it knows of in the same range. So many bars more were refused,
+    because they cannot be."""
 
     bars: tuple[Bar, ...]
     actions: tuple[CorporateAction, ...] = ()
+    refused: int = 0
 
 
 def split_adjusted(bars: Iterable[Bar], actions: Iterable[CorporateAction], as_of: date) -> list[Bar]:

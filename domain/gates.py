@@ -8,7 +8,7 @@ Every `now` is real time, the database's own, never the market clock's.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import Enum
 
 from domain.errors import ProviderUnavailable, Trouble
@@ -35,7 +35,8 @@ class Gate:
 
     `generation` rises when the circuit opens and with each probe. A request belongs to the one it was let through in: once
     that is over, its success or failure comes too late to mean anything, but for a 429, which is news whenever it comes.
-    `spent_until` is when the budget will be whole again: each call taken moves it by the time that earns one.
+    `spent_until` is when the budget will be whole again: each call taken moves it by the time that earns one. Of the day
+    `counted_on` so many `calls` have been taken.
     """
 
     provider: str
@@ -47,6 +48,8 @@ class Gate:
     open_until: datetime | None = None
     probe_until: datetime | None = None
     spent_until: datetime | None = None
+    counted_on: date | None = None
+    calls: int = 0
 
     def state(self, now: datetime) -> CircuitState:
         if self.open_until is None:
@@ -104,7 +107,7 @@ class Gate:
         """Also when the answer was that there is nothing: then too the provider is well."""
         if generation != self.generation:
             return self
-        return Gate(self.provider, self.generation, spent_until=self.spent_until)
+        return Gate(self.provider, self.generation, spent_until=self.spent_until, counted_on=self.counted_on, calls=self.calls)
 
     def failed(
         self, generation: int, now: datetime, trouble: Trouble, retry_after_seconds: int | None, sentence: str

@@ -33,6 +33,8 @@ Span = tuple[int, int]
 Nest = tuple[Span, ...]
 """The windows that a minute belongs to, as LENGTHS has them; of one outside trading hours, none."""
 Instants = NDArray[np.int64]
+_NOTHING: Instants = np.empty(0, np.int64)
+_NO_ROWS: Instants = np.empty((0, 2), np.int64)
 
 
 class _Day:
@@ -66,6 +68,11 @@ class _Day:
         if self.break_start < closes <= self.break_end:
             closes = self.break_start
         return opens, closes
+
+    def minutes(self) -> Instants:
+        """When each opens."""
+        spans = (self.begins, self.break_start), (self.break_end, self.closes)
+        return np.concatenate([np.arange(*span, MINUTE, dtype=np.int64) for span in spans])
 
     def windows(self, length: int) -> Instants:
         """A row for each: the first instant that belongs to it, its opens and its closes."""
@@ -146,6 +153,17 @@ class Hours:
         length = LENGTHS[interval]
         return np.concatenate([day.windows(length) for day in self._days(opens)])
 
+    def expected(self, interval: Interval, start: int, until: int) -> Instants:
+        """The bars that ought to be there when something is traded in every minute: a row, opens and closes, for each that
+        opens at `start` or later and closes by `until`."""
+        days = self._between(start, until)
+        if interval is Interval.ONE_MINUTE:
+            opens = np.concatenate([_NOTHING, *(day.minutes() for day in days)])
+            rows = np.stack([opens, opens + MINUTE], axis=1)
+        else:
+            rows = np.concatenate([_NO_ROWS, *(day.windows(LENGTHS[interval])[:, 1:] for day in days)])
+        return rows[(rows[:, 0] >= start) & (rows[:, 1] <= until)]
+
     def traded(self, opens: Instants) -> NDArray[np.bool_] | None:
         """Which of the minutes, one or more and in order, belong to a trading day; None for all."""
         spans = np.array([(d.begins, d.break_start, d.break_end, d.closes) for d in self._days(opens)], np.int64).ravel()
@@ -162,6 +180,12 @@ class Hours:
         while day.closes <= opens[-1]:
             day = self._next_to_close(day.closes)
             yield day
+
+    def _between(self, start: int, until: int) -> Iterator[_Day]:
+        """Those that are traded between two instants."""
+        while start < until and (day := self._next_to_close(start)).begins < until:
+            yield day
+            start = day.closes
 
     def _nest(self, opens: int) -> Nest:
         day = self._next_to_close(opens)

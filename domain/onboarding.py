@@ -61,7 +61,8 @@ PENDING_SECONDS, PROCESSING_SECONDS = 60, 30
 class OnboardingJob:
     """Times are market time. `previous_status` is what the symbol was before, None when it was not known; `prices_at` is when
     its prices were fetched; `shortfall` says which betas are missing, and why; `position` is its place among the pending, from
-    1, and None when it is not."""
+    1, and None when it is not. One that `swaps` puts all prices in the place of those held, which are of other shares or of
+    another unit."""
 
     id: str
     ticker: str
@@ -77,6 +78,7 @@ class OnboardingJob:
     finished_at: datetime | None = None
     error: str | None = None
     shortfall: str | None = None
+    swaps: bool = False
     position: int | None = None
     estimated_seconds: int | None = None
 

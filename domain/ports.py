@@ -6,19 +6,30 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
+from domain.backfill import Backfill, BackfillStatus
 from domain.bars import Bar, CorporateAction, History, Interval
 from domain.errors import RefreshInFlight
 from domain.events import Event, Logged, Position
 from domain.factors import Exposure
+from domain.gaps import Absence, Mark
 from domain.gates import Gate
 from domain.levels import PriceLevel
 from domain.onboarding import JobStatus, OnboardingJob, OnboardingPhase
 from domain.portfolio import Holding, Portfolio
 from domain.quotes import Quote
+from domain.revisions import Revision
 from domain.session import TradingSession
 from domain.staleness import AttemptOutcome
 from domain.symbols import Profile, Symbol, SymbolStatus
 from domain.tickers import AssetClass
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Calendar days that one request may cover, and how many days back a provider goes; None: as many as there are."""
+
+    days_at_once: int | None = None
+    days_back: int | None = None
 
 
 class MarketDataProvider(Protocol):
@@ -43,6 +54,10 @@ class MarketDataProvider(Protocol):
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
         """The bars of the trading days from `start` on that are over at `until`, with the actions known by then. Raises
         SymbolNotFound when the provider does not know the ticker."""
+        ...
+
+    def reach(self, interval: Interval) -> "Reach | None":
+        """What it accepts to be asked for of such bars; None when it has none."""
         ...
 
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
@@ -449,6 +464,88 @@ class PortfolioStore(Protocol):
     async def delete(self, portfolio_id: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class BackfillClaim:
+    """A backfill taken up, and the token under which its worker may write."""
+
+    job: Backfill
+    token: int
+
+
+class BackfillStore(Protocol):
+    """A backfill for each symbol. Its leases and waits run on the database's own time, never on the market clock."""
+
+    async def lock(self, ticker: str) -> Backfill:
+        """Of a symbol that is known, also one that never had any; nobody else can write it until the transaction ends."""
+        ...
+
+    async def of(self, tickers: Sequence[str]) -> Mapping[str, Backfill]:
+        """Of those of the tickers that ever had one."""
+        ...
+
+    async def save(self, job: Backfill, due_in_seconds: float = 0) -> None:
+        """Of one that is locked, by `lock` or by `hold`. One that is not IN_PROGRESS loses its lease; one that is PENDING is
+        not taken up before so many seconds have passed."""
+        ...
+
+    async def claim(self, places: int, now: datetime) -> BackfillClaim | None:
+        """The one that is up next, if one of so many places is free, or one whose worker died."""
+        ...
+
+    async def is_up(self, places: int) -> bool:
+        """Whether there may be something to claim."""
+        ...
+
+    async def hold(self, ticker: str, token: int) -> bool:
+        """Prolongs the lease, and keeps the backfill locked until the transaction ends. False when it is no longer the token's:
+        its worker may write nothing more."""
+        ...
+
+    async def give_back(self, ticker: str, token: int) -> None:
+        """Ends the lease at once, so that another worker goes on with it."""
+        ...
+
+    async def counts(self) -> Mapping[BackfillStatus, int]: ...
+
+
+class QualityStore(Protocol):
+    """What is known of bars beside the bars themselves."""
+
+    async def add_revisions(self, revisions: Sequence[Revision]) -> None: ...
+
+    async def revisions(self, tickers: Sequence[str], first: int) -> Mapping[str, list[Revision]]:
+        """Newest first, so many of each."""
+        ...
+
+    async def absences(self, tickers: Sequence[str], interval: Interval) -> Mapping[str, list[Absence]]:
+        """Also those that have expired, by day."""
+        ...
+
+    async def note_absences(self, noted: Sequence[Absence]) -> None:
+        """In place of what was noted of the same ticker, interval, provider and first day."""
+        ...
+
+    async def forget_absences(self, ticker: str, interval: Interval, first: date, last: date) -> None:
+        """Of these days: they have been asked for with success."""
+        ...
+
+    async def marks(self, tickers: Sequence[str], interval: Interval) -> Mapping[str, Mark]: ...
+
+    async def set_mark(self, mark: Mark) -> None:
+        """Neither of its instants goes back."""
+        ...
+
+
+class ScheduleStore(Protocol):
+    async def lock(self, name: str) -> datetime | None:
+        """When it ran last, market time; nobody else can run it until the transaction ends."""
+        ...
+
+    async def ran(self, name: str, at: datetime) -> None:
+        """Of one that is locked."""
+        ...
+
+
 class EventLog(Protocol):
     async def append(self, *events: Event) -> None:
         """The last writes of their transaction: from here to the commit no other transaction can append."""
@@ -467,9 +564,9 @@ class EventLog(Protocol):
 
 
 class UnitOfWork(Protocol):
-    """One transaction. Locks are taken in this order, so that no two transactions wait for each other: session, queue, job,
-    refresh lease, symbols by ticker, their bars and levels, prices of portfolios (kept out by one import, or taken in by many),
-    portfolios by id, event log. A gate is locked by a transaction that locks nothing else."""
+    """One transaction. Locks are taken in this order, so that no two transactions wait for each other: schedule, session,
+    queue, job, backfills by ticker, refresh lease, symbols by ticker, their bars and levels, prices of portfolios (kept out by
+    one import, or taken in by many), portfolios by id, event log. A gate is locked by a transaction that locks nothing else."""
 
     @property
     def symbols(self) -> SymbolStore: ...
@@ -487,6 +584,12 @@ class UnitOfWork(Protocol):
     def exposures(self) -> ExposureStore: ...
     @property
     def jobs(self) -> JobStore: ...
+    @property
+    def backfills(self) -> BackfillStore: ...
+    @property
+    def quality(self) -> QualityStore: ...
+    @property
+    def schedules(self) -> ScheduleStore: ...
     @property
     def portfolios(self) -> PortfolioStore: ...
     @property

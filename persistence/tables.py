@@ -5,18 +5,21 @@ from datetime import date as date_  # where a column has that name
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
+from domain.backfill import BackfillStatus
 from domain.bars import ActionKind, Interval
 from domain.errors import Trouble
 from domain.factors import ExposureQuality, Factor
+from domain.faults import Fault
+from domain.gaps import GapCause
 from domain.levels import Direction, LevelKind
 from domain.onboarding import JobStatus, OnboardingPhase
 from domain.staleness import AttemptOutcome
 from domain.symbols import SymbolStatus
 from domain.tickers import AssetClass
-from persistence.types import Exact, Named, UtcDateTime, ticker_type
+from persistence.types import Exact, FaultBits, Named, UtcDateTime, ticker_type
 
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -36,6 +39,10 @@ def _ticker(*, key: bool) -> Any:
 
 def _exact() -> Any:
     return Field(sa_type=Exact)
+
+
+def _faults() -> Any:
+    return Field(sa_type=FaultBits, nullable=True)
 
 
 def _instant(*, nullable: bool = False, key: bool = False) -> Any:
@@ -102,7 +109,7 @@ class BarRow(SQLModel, table=True):
     adjusted_to: date
     source: str
     is_final: bool
-    is_validated: bool
+    faults: Fault | None = _faults()
 
 
 class ActionRow(SQLModel, table=True):
@@ -128,7 +135,8 @@ class LeaseRow(SQLModel, table=True):
 
 
 class GateRow(SQLModel, table=True):
-    """A provider's circuit and budget; every time in it is real time, to be compared with the database's own."""
+    """A provider's circuit and budget; every time in it is real time, to be compared with the database's own. So many calls
+    were made on the day `counted_on`."""
 
     __tablename__ = "provider_gates"
 
@@ -141,6 +149,8 @@ class GateRow(SQLModel, table=True):
     open_until: datetime | None = _instant(nullable=True)
     probe_until: datetime | None = _instant(nullable=True)
     spent_until: datetime | None = _instant(nullable=True)
+    counted_on: date | None
+    calls: int = Field(sa_column_kwargs={"server_default": "0"})
 
 
 class EventLogRow(SQLModel, table=True):
@@ -231,6 +241,7 @@ class JobRow(SQLModel, table=True):
     previous_status: SymbolStatus | None = Field(sa_column=Column("previous_status", Named(SymbolStatus), nullable=True))
     error: str | None
     shortfall: str | None
+    swaps: bool = Field(sa_column_kwargs={"server_default": false()})
     queued_at: datetime = _instant()
     prices_at: datetime | None = _instant(nullable=True)
     started_at: datetime | None = _instant(nullable=True)
@@ -261,6 +272,106 @@ class TimingRow(SQLModel, table=True):
 
     phase: OnboardingPhase = Field(sa_column=Column("phase", Named(OnboardingPhase), primary_key=True))
     seconds: float
+
+
+class BackfillRow(SQLModel, table=True):
+    """A symbol's backfill, one for ever. `wanted` is JSON: a list of interval, first and last day.
+
+    `token` rises with every worker that takes it up: a lower one may write nothing more. `due_at` and `lease_expires_at` are
+    real time, to be compared with the database's own; the others market time."""
+
+    __tablename__ = "backfills"
+    __table_args__ = (
+        CheckConstraint("(status = 'failed' AND error IS NOT NULL) OR (status <> 'failed')", name="failed_says_why"),
+        CheckConstraint("NOT (status = 'completed' AND error IS NOT NULL)", name="completed_without_error"),
+        Index(None, "status"),
+    )
+
+    ticker: str = _ticker(key=True)
+    status: BackfillStatus = Field(sa_column=Column("status", Named(BackfillStatus), nullable=False))
+    wanted: str
+    started_by: str | None
+    priority: int
+    error: str | None
+    queued_at: datetime | None = _instant(nullable=True)
+    last_attempt_at: datetime | None = _instant(nullable=True)
+    last_success_at: datetime | None = _instant(nullable=True)
+    expected: int
+    received: int
+    records_inserted: int | None
+    attempts: int
+    lapses: int
+    failed_days: int
+    failed_on: date | None
+    token: int
+    due_at: datetime | None = _instant(nullable=True)
+    lease_expires_at: datetime | None = _instant(nullable=True)
+
+
+class RevisionRow(SQLModel, table=True):
+    """What a provider changed of a bar that was final."""
+
+    __tablename__ = "bar_revisions"
+    __table_args__ = (Index(None, "ticker", "observed_at"),)
+
+    ticker: str = _ticker(key=True)
+    interval: Interval = Field(sa_column=Column("interval", Named(Interval), primary_key=True))
+    open_time: datetime = _instant(key=True)
+    field: str = Field(primary_key=True)
+    observed_at: datetime = _instant(key=True)
+    old_value: Decimal = _exact()
+    new_value: Decimal = _exact()
+    source: str
+
+
+class AbsenceRow(SQLModel, table=True):
+    """Days of which a provider did not give all that the calendar expects."""
+
+    __tablename__ = "absences"
+
+    ticker: str = _ticker(key=True)
+    interval: Interval = Field(sa_column=Column("interval", Named(Interval), primary_key=True))
+    provider: str = Field(primary_key=True)
+    first: date = Field(primary_key=True)
+    last: date
+    cause: GapCause = Field(sa_column=Column("cause", Named(GapCause), nullable=False))
+    observed_at: datetime = _instant()
+    expires_at: datetime = _instant()
+
+
+class MarkRow(SQLModel, table=True):
+    """How far an interval of a symbol is known."""
+
+    __tablename__ = "bar_marks"
+
+    ticker: str = _ticker(key=True)
+    interval: Interval = Field(sa_column=Column("interval", Named(Interval), primary_key=True))
+    complete_until: datetime | None = _instant(nullable=True)
+    attempted_until: datetime = _instant()
+
+
+class BarDayRow(SQLModel, table=True):
+    """How many bars shorter than a day open on a UTC day. Whoever writes one of them ends its being current."""
+
+    __tablename__ = "bar_days"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    ticker: str = Field(sa_type=_BYTEWISE, primary_key=True)
+    interval: Interval = Field(sa_column=Column("interval", Named(Interval), primary_key=True))
+    day: date = Field(primary_key=True)
+    bars: int
+    validated: int
+    price_gaps: int
+    is_current: bool
+
+
+class ScheduleRow(SQLModel, table=True):
+    """When what is done by the calendar was done last, market time. Whoever does it holds this row."""
+
+    __tablename__ = "schedules"
+
+    name: str = Field(primary_key=True)
+    ran_at: datetime | None = _instant(nullable=True)
 
 
 class PortfolioRow(SQLModel, table=True):
@@ -348,7 +459,7 @@ class SessionBarRow(SQLModel, table=True):
     adjusted_to: date
     source: str
     is_final: bool
-    is_validated: bool
+    faults: Fault | None = _faults()
 
 
 class ClockRow(SQLModel, table=True):
@@ -379,6 +490,12 @@ onboarding_queue = _table(QueueRow)
 onboarding_jobs = _table(JobRow)
 onboarding_waiting = _table(WaitingRow)
 onboarding_timings = _table(TimingRow)
+backfills = _table(BackfillRow)
+bar_revisions = _table(RevisionRow)
+absences = _table(AbsenceRow)
+bar_marks = _table(MarkRow)
+bar_days = _table(BarDayRow)
+schedules = _table(ScheduleRow)
 portfolios = _table(PortfolioRow)
 positions = _table(PositionRow)
 portfolio_snapshots = _table(SnapshotRow)

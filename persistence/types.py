@@ -5,10 +5,12 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import DateTime, Dialect, Float, Numeric, String, Text
+from sqlalchemy import DateTime, Dialect, Float, Numeric, SmallInteger, String, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from domain.faults import Fault
 
 E = TypeVar("E", bound=Enum)
 
@@ -68,6 +70,19 @@ class Named(TypeDecorator[E], Generic[E]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:
         return self._members[value] if value is not None else None
+
+
+class FaultBits(TypeDecorator[Fault]):
+    """A bar's faults; null: not judged."""
+
+    impl = SmallInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Fault | None, dialect: Dialect) -> int | None:
+        return int(value) if value is not None else None
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Fault | None:
+        return Fault(value) if value is not None else None
 
 
 def ticker_type() -> TypeEngine[str]:

@@ -9,6 +9,7 @@ from time import monotonic
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import ChangeInDoubt, StoreUnavailable
+from persistence.backfill_store import SqlBackfillStore
 from persistence.bar_store import SqlBars, SqlBarStore
 from persistence.engine import UNCHANGED, Engine
 from persistence.event_log import Appended, SqlEventLog
@@ -16,7 +17,9 @@ from persistence.exposure_store import SqlExposureStore
 from persistence.job_store import SqlJobStore
 from persistence.portfolio_store import SqlPortfolioStore
 from persistence.provider_gates import SqlProviderGates
+from persistence.quality_store import SqlQualityStore
 from persistence.refresh_leases import SqlRefreshLeases
+from persistence.schedule_store import SqlScheduleStore
 from persistence.session_store import SqlSessionStore
 from persistence.symbol_store import SqlSymbolStore
 from persistence.tables import session_bars
@@ -35,6 +38,9 @@ class SqlUnitOfWork:
         self.leases = SqlRefreshLeases(connection)
         self.exposures = SqlExposureStore(connection)
         self.jobs = SqlJobStore(connection)
+        self.backfills = SqlBackfillStore(connection)
+        self.quality = SqlQualityStore(connection)
+        self.schedules = SqlScheduleStore(connection)
         self.portfolios = SqlPortfolioStore(connection)
         self.gates = SqlProviderGates(connection)
         self.events = SqlEventLog(connection, clock_generation)

@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop
 from domain.bars import History, Interval
 from domain.errors import NoData, ProviderUnavailable, SymbolNotFound, Trouble
 from domain.gates import Gate, whole_seconds
-from domain.ports import Database, LiveFeed, MarketDataProvider
+from domain.ports import Database, LiveFeed, MarketDataProvider, Reach
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass
@@ -70,6 +70,9 @@ class GatedProvider:
 
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
         return await self._call("history", lambda: self._provider.history(symbol, interval, start, until))
+
+    def reach(self, interval: Interval) -> Reach | None:
+        return self._provider.reach(interval)
 
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
         return await self._call("quotes", lambda: self._provider.quotes(tickers))

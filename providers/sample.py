@@ -21,7 +21,7 @@ from domain.bars import ActionKind, Bar, CorporateAction, History, Interval, spl
 from domain.calendars import calendar_for, hours_of
 from domain.clock import Clock, parse_instant
 from domain.errors import InvalidTicker, ProviderUnavailable, SymbolNotFound
-from domain.ports import LiveFeed
+from domain.ports import LiveFeed, Reach
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass, normalise
@@ -63,6 +63,9 @@ class SampleProvider:
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
         read = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}[interval]
         return await self._read(lambda: read(symbol, start, min(until, self._clock.now())))
+
+    def reach(self, interval: Interval) -> Reach | None:
+        return Reach() if interval in (Interval.ONE_DAY, Interval.ONE_MINUTE) else None
 
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
         """The newest closes known at the clock, of days and of minutes."""

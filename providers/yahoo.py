@@ -26,6 +26,7 @@ from domain.bars import History, Interval
 from domain.calendars import calendar_for, hours_of
 from domain.clock import Clock
 from domain.errors import ProviderUnavailable, Refusal, SymbolNotFound
+from domain.ports import Reach
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass
@@ -94,6 +95,12 @@ class YahooProvider:
         if interval not in loads:
             raise ProviderUnavailable(NAME, detail=f"does not serve bars of {interval.value}")
         return await self._ask(lambda: loads[interval](symbol, start, until))
+
+    def reach(self, interval: Interval) -> Reach | None:
+        return {
+            Interval.ONE_DAY: Reach(),
+            Interval.ONE_MINUTE: Reach(MINUTES_AT_ONCE.days, MINUTES_BACK.days),
+        }.get(interval)
 
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
         return await self._ask(lambda: list(_usable(quote_of, tickers, self._entries(tickers))))

@@ -13,6 +13,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.bars import ActionKind, Bar, CorporateAction, Interval
+from domain.faults import Fault
 from domain.ports import BarPage, BarQuery
 from domain.symbols import Symbol
 from persistence.bar_store import SqlBarStore
@@ -78,7 +79,7 @@ async def test_a_bar_comes_back_as_it_was_given(stored: SqlDatabase) -> None:
         adjusted_to=date(2025, 12, 31),
         source="somewhere",
         is_final=False,
-        is_validated=True,
+        faults=Fault.HIGH_VOLUME,
     )
     async with stored.write() as unit:
         await unit.bars.upsert([odd])
@@ -122,7 +123,7 @@ ODD: list[dict[str, Any]] = [
     {"open_time": AAPL[0].open_time - timedelta(microseconds=1), "close_time": datetime(9999, 12, 30, tzinfo=UTC)},
     {"open_time": datetime(2026, 3, 2, 10, tzinfo=ZoneInfo("Australia/Sydney"))},
     {"open_time": datetime(1, 1, 2, tzinfo=UTC), "adjusted_to": date(1, 1, 1)},
-    {"adjusted_to": date(9999, 12, 31), "is_final": False, "is_validated": True},
+    {"adjusted_to": date(9999, 12, 31), "is_final": False, "faults": Fault(0)},
     *(
         {"source": source}
         for source in ("", " ", "NULL", "null", '"', "\\", '\\"', "a,b", "{a}", "é \n\t'", "%s $1 :a ?", "日本 🙂")
@@ -182,7 +183,8 @@ async def test_what_is_there_as_given_is_not_written(stored: SqlDatabase) -> Non
         {"adjusted_to": MONDAY},
         {"source": "mended"},
         {"is_final": False},
-        {"is_validated": True},
+        {"faults": Fault.BROKEN | Fault.GAP},
+        {"faults": Fault(0)},
     ],
     ids=str,
 )

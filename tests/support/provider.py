@@ -9,7 +9,7 @@ from typing import Any
 
 from domain.bars import Bar, CorporateAction, History, Interval
 from domain.errors import SymbolNotFound
-from domain.ports import LiveFeed
+from domain.ports import LiveFeed, Reach
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass
@@ -94,6 +94,9 @@ class StubProvider:
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
         await self._pause()
         return [self.prices[ticker] for ticker in tickers if ticker in self.prices]
+
+    def reach(self, interval: Interval) -> Reach | None:
+        return Reach() if interval in (Interval.ONE_DAY, Interval.ONE_MINUTE) else None
 
     def live(self) -> LiveFeed | None:
         return self.feed
