@@ -24,7 +24,7 @@ def settings(database_url: str, **changes: Any) -> Settings:
     return Settings.model_construct(**{"database_url": database_url, "providers": ("sample",), **changes})
 
 
-def live_provider(_: Settings, clock: Clock) -> StubProvider:
+def live_provider(_: str, settings: Settings, clock: Clock) -> StubProvider:
     return StubProvider()
 
 
