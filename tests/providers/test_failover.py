@@ -30,6 +30,8 @@ from tests.support.yahoo.server import YahooStub
 
 IN_TROUBLE = "T429S", "T500", "THTML", "TSLOW", "TCUT", "EMPTY", "UNKNOWN"
 ANY = "QANY"
+UP_TO_THREE = {1, 2, 3}
+"""A quick failure is asked again for as long as its share of the time lets it."""
 
 
 @pytest.fixture(scope="module")
@@ -78,17 +80,17 @@ async def test_while_the_first_is_well_the_second_is_not_asked(failover: Failove
 @pytest.mark.parametrize(
     ("ticker", "reason", "failures", "circuit"),
     [
-        ("T500", "down", 3, CircuitState.CLOSED),
-        ("THTML", "down", 3, CircuitState.CLOSED),
-        ("TCUT", "down", 3, CircuitState.CLOSED),
-        ("TSLOW", "down", 1, CircuitState.CLOSED),
-        ("T429S", "rate_limited", 1, CircuitState.OPEN),
-        ("UNKNOWN", "not_found", 0, CircuitState.CLOSED),
-        ("EMPTY", "no_data", 0, CircuitState.CLOSED),
+        ("T500", "down", UP_TO_THREE, CircuitState.CLOSED),
+        ("THTML", "down", UP_TO_THREE, CircuitState.CLOSED),
+        ("TCUT", "down", UP_TO_THREE, CircuitState.CLOSED),
+        ("TSLOW", "down", {1}, CircuitState.CLOSED),
+        ("T429S", "rate_limited", {1}, CircuitState.OPEN),
+        ("UNKNOWN", "not_found", {0}, CircuitState.CLOSED),
+        ("EMPTY", "no_data", {0}, CircuitState.CLOSED),
     ],
 )
 async def test_a_refresh_is_answered_by_the_second(
-    failover: Failover, database: SqlDatabase, ticker: str, reason: str, failures: int, circuit: CircuitState
+    failover: Failover, database: SqlDatabase, ticker: str, reason: str, failures: set[int], circuit: CircuitState
 ) -> None:
     await track(database, ticker)
     began = asyncio.get_running_loop().time()
@@ -100,7 +102,8 @@ async def test_a_refresh_is_answered_by_the_second(
     assert await failover.sources(ticker) == {"sample"}
     assert failover.falls == [("yahoo", "sample", reason)]
     gate, state = await failover.gate()
-    assert (gate.failures, state) == (failures, circuit)
+    assert gate.failures in failures
+    assert state is circuit
     assert took < asking.PROVIDER_SECONDS
     told(f"failover, {ticker}: the second's bars after {took:.2f} s, {database.kind}")
 

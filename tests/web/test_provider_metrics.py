@@ -72,11 +72,11 @@ async def test_circuits_budgets_and_falls(service: Served) -> None:
     }
     assert (state_of(before, "first"), state_of(before, "second")) == (["closed"], ["closed"])
     await service.container.services.symbols.add("AAPL", None, None, None)
-    after = await shows(service, lambda found: state_of(found, "first") == ["open"])
-    assert state_of(after, "second") == ["closed"]
+    after = await shows(service, lambda found: found['budget_left{provider="second",window="day"}'] == 499)
+    assert (state_of(after, "first"), state_of(after, "second")) == (["open"], ["closed"])
     assert after['fallthroughs_total{from="first",reason="rate_limited",to="second"}'] == 1
+    assert after['budget_left{provider="first",window="day"}'] == 499
     for provider in ("first", "second"):
-        assert after[f'budget_left{{provider="{provider}",window="day"}}'] == 499
         assert after[f'budget_left{{provider="{provider}",window="minute"}}'] in (49, 50), "50: one has been earned"
 
 
