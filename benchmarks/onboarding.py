@@ -84,7 +84,7 @@ async def _onboarded(url: str, market: Path) -> float:
     )
     provider: list[FarProvider] = []
 
-    def far(settings: Settings, clock: Clock) -> FarProvider:
+    def far(_: str, settings: Settings, clock: Clock) -> FarProvider:
         provider.append(FarProvider(settings.sample_dir, clock))
         return provider[0]
 

@@ -1,4 +1,4 @@
-"""The gate in front of a provider: a circuit breaker and a budget of calls, one for all processes.
+"""The gate in front of a provider: a circuit breaker and a budget of calls by the minute and by the day, one for all processes.
 
     CLOSED      requests go through
     OPEN        after a 429, or five failures in a row, none does until the cool-down is over
@@ -8,7 +8,7 @@ Every `now` is real time, the database's own, never the market clock's.
 """
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 
 from domain.errors import ProviderUnavailable, Trouble
@@ -21,6 +21,7 @@ PROBE_SECONDS = 15
 
 _NONE = timedelta()
 _SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
 
 
 class CircuitState(Enum):
@@ -30,13 +31,26 @@ class CircuitState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """How many calls a provider gets: over any minute as many as that, and as many more at once; and over each UTC day."""
+
+    per_minute: int
+    per_day: int
+
+    @property
+    def earned_in(self) -> timedelta:
+        """The time that earns one call, rounded up: the budget is never exceeded."""
+        return -(-timedelta(minutes=1) // self.per_minute)
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """What is remembered of a provider.
 
     `generation` rises when the circuit opens and with each probe. A request belongs to the one it was let through in: once
     that is over, its success or failure comes too late to mean anything, but for a 429, which is news whenever it comes.
-    `spent_until` is when the budget will be whole again: each call taken moves it by the time that earns one. Of the day
-    `counted_on` so many `calls` have been taken.
+    `spent_until` is when the minute's budget will be whole again: each call taken moves it by the time that earns one. So many
+    `calls` have been taken of the day `counted_on`.
     """
 
     provider: str
@@ -63,26 +77,27 @@ class Gate:
 
     # ── coming in
 
-    def entered(self, now: datetime, per_minute: int | None, patience: timedelta) -> "Gate":
+    def entered(self, now: datetime, budget: Budget | None, patience: timedelta) -> "Gate":
         """With a call of the budget (None: it has no end) taken, and, when that can be made now, its caller let through; else
         the caller waits as long as `wait` says and asks to be `admitted` then. Raises ProviderUnavailable, and nothing is
-        taken, when that is longer than its patience."""
+        taken, when that is longer than its patience, or the day's calls are spent."""
         admitted = self.admitted(now)
-        if per_minute is None:
+        if budget is None:
             return admitted
-        spent_until = max(self.spent_until or now, now) + _earned_in(per_minute)
-        taken = replace(self, spent_until=spent_until)
-        wait = taken.wait(now, per_minute)
+        taken = replace(self, spent_until=max(self.spent_until or now, now) + budget.earned_in)
+        wait = taken.wait(now, budget)
+        counted_on, calls = self._counted(now + wait)
+        if calls >= budget.per_day:
+            raise self._exhausted("today's", datetime.combine(counted_on + _DAY, time(), UTC) - now)
         if wait > patience:
-            detail = "has no calls left in this minute's budget"
-            raise ProviderUnavailable(self.provider, Trouble.RATE_LIMITED, detail, whole_seconds(wait))
-        return taken if wait else replace(admitted, spent_until=spent_until)
+            raise self._exhausted("this minute's", wait)
+        return replace(taken if wait else admitted, spent_until=taken.spent_until, counted_on=counted_on, calls=calls + 1)
 
-    def wait(self, now: datetime, per_minute: int | None) -> timedelta:
+    def wait(self, now: datetime, budget: Budget | None) -> timedelta:
         """How long before the call that was taken last may be made. The budget holds a minute's worth."""
-        if per_minute is None or self.spent_until is None:
+        if budget is None or self.spent_until is None:
             return _NONE
-        return max(self.spent_until - now - per_minute * _earned_in(per_minute), _NONE)
+        return max(self.spent_until - now - budget.per_minute * budget.earned_in, _NONE)
 
     def admitted(self, now: datetime) -> "Gate":
         """With a caller let through; its generation is then the caller's. Raises ProviderUnavailable."""
@@ -100,6 +115,28 @@ class Gate:
         else:
             why = f"has failed {self.failures} times in a row, the last time {ago} s ago"
         return why if self.state(now) is CircuitState.OPEN else f"{why}, and another call is trying it again"
+
+    # ── the budget
+
+    def left_this_minute(self, now: datetime, budget: Budget) -> int:
+        """How many calls could be made at once."""
+        unpaid = max((self.spent_until or now) - now, _NONE)
+        return max((budget.per_minute * budget.earned_in - unpaid) // budget.earned_in, 0)
+
+    def left_today(self, now: datetime, budget: Budget) -> int:
+        return max(budget.per_day - self._counted(now)[1], 0)
+
+    def _counted(self, at: datetime) -> tuple[date, int]:
+        """The day that a call made then counts for, and how many have been taken of it. A day that is over never comes back,
+        though the database's clock be set back."""
+        day = at.date()
+        if self.counted_on is None or self.counted_on < day:
+            return day, 0
+        return self.counted_on, self.calls
+
+    def _exhausted(self, whose: str, wait: timedelta) -> ProviderUnavailable:
+        detail = f"has no calls left in {whose} budget"
+        return ProviderUnavailable(self.provider, Trouble.RATE_LIMITED, detail, whole_seconds(wait))
 
     # ── what came of it
 
@@ -130,11 +167,6 @@ class Gate:
     def abandoned(self, generation: int) -> "Gate":
         """With the request given up, which says nothing of the provider: if it was the probe, another may be made."""
         return replace(self, probe_until=None) if generation == self.generation else self
-
-
-def _earned_in(per_minute: int) -> timedelta:
-    """The time that earns one call, rounded up: the budget is never exceeded."""
-    return -(-timedelta(minutes=1) // per_minute)
 
 
 def _cool_down(retry_after_seconds: int | None) -> timedelta:

@@ -56,8 +56,8 @@ class MarketDataProvider(Protocol):
         SymbolNotFound when the provider does not know the ticker."""
         ...
 
-    def reach(self, interval: Interval) -> "Reach | None":
-        """What it accepts to be asked for of such bars; None when it has none."""
+    def reach(self, asset_class: AssetClass, interval: Interval) -> Reach | None:
+        """What it accepts to be asked for of such bars of such symbols; None when it has none."""
         ...
 
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:

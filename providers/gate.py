@@ -14,7 +14,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop
 
 from domain.bars import History, Interval
 from domain.errors import NoData, ProviderUnavailable, SymbolNotFound, Trouble
-from domain.gates import Gate, whole_seconds
+from domain.gates import Budget, Gate, whole_seconds
 from domain.ports import Database, LiveFeed, MarketDataProvider, Reach
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
@@ -25,7 +25,8 @@ Change = Callable[[Gate, datetime], Gate]
 Observe = Callable[[str, str, str, float], None]
 
 CALL_SECONDS = 7
-"""All that a call may take, its waits and repeats included: its caller waits 8 s, and then nobody would judge the provider."""
+"""All that a call may take, its waits and repeats included: its caller waits 8 s, and then nobody would judge the provider.
+Several providers share it."""
 START_SECONDS = 3
 """How late in a call a request may begin: with less time left, a provider would be judged by our own waiting."""
 ATTEMPTS = 3
@@ -41,18 +42,27 @@ def _nobody(*_: object) -> None:
 class GatedProvider:
     """A provider behind its gate.
 
-    `calls_per_minute` is its budget, None for none. `observe` is told of every request, and of every refusal to make one: the
-    provider, the operation, its outcome (ok, not_found, no_data, rate_limited, down, refused, fault or cancelled) and the
-    seconds it took.
+    `budget` is None for one without end. It may be one of so many providers that are asked one after the other: each has its
+    share of a call's time, so that the last is still asked when the others hang. `observe` is told of every request, and of
+    every refusal to make one: the provider, the operation, its outcome (ok, not_found, no_data, rate_limited, down, refused,
+    fault or cancelled) and the seconds it took.
     """
 
     def __init__(
-        self, provider: MarketDataProvider, database: Database, calls_per_minute: int | None, observe: Observe = _nobody
+        self,
+        provider: MarketDataProvider,
+        database: Database,
+        budget: Budget | None,
+        observe: Observe = _nobody,
+        *,
+        one_of: int = 1,
     ) -> None:
         self._provider = provider
         self._database = database
-        self._per_minute = calls_per_minute
+        self._budget = budget
         self._observe = observe
+        self._call_seconds = CALL_SECONDS / one_of
+        self._start_seconds = START_SECONDS / one_of
 
     @property
     def name(self) -> str:
@@ -71,8 +81,8 @@ class GatedProvider:
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
         return await self._call("history", lambda: self._provider.history(symbol, interval, start, until))
 
-    def reach(self, interval: Interval) -> Reach | None:
-        return self._provider.reach(interval)
+    def reach(self, asset_class: AssetClass, interval: Interval) -> Reach | None:
+        return self._provider.reach(asset_class, interval)
 
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
         return await self._call("quotes", lambda: self._provider.quotes(tickers))
@@ -86,7 +96,7 @@ class GatedProvider:
     async def _call(self, operation: str, request: Callable[[], Awaitable[T]]) -> T:
         attempts = AsyncRetrying(
             retry=retry_if_exception(_may_be_asked_again),
-            stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(START_SECONDS),
+            stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(self._start_seconds),
             wait=wait_exponential_jitter(multiplier=FIRST_PAUSE_SECONDS, jitter=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS),
             reraise=True,
         )
@@ -95,7 +105,7 @@ class GatedProvider:
     async def _attempt(self, operation: str, request: Callable[[], Awaitable[T]], called_at: float) -> T:
         began = time.monotonic()
         try:
-            generation = await self._enter(called_at + START_SECONDS)
+            generation = await self._enter(called_at + self._start_seconds)
         except ProviderUnavailable:
             self._observe(self.name, operation, "refused", time.monotonic() - began)
             raise
@@ -116,20 +126,20 @@ class GatedProvider:
 
     async def _in_time(self, request: Callable[[], Awaitable[T]], called_at: float) -> T:
         # Let in late by a slow database, it still has its time: its caller leaves first then, and nobody is judged.
-        latest_start = max(asyncio.get_running_loop().time(), called_at + START_SECONDS)
+        latest_start = max(asyncio.get_running_loop().time(), called_at + self._start_seconds)
         try:
-            async with asyncio.timeout_at(latest_start + CALL_SECONDS - START_SECONDS):
+            async with asyncio.timeout_at(latest_start + self._call_seconds - self._start_seconds):
                 return await request()
         except TimeoutError:
-            raise ProviderUnavailable(self.name, Trouble.DOWN, f"did not answer within {CALL_SECONDS} s") from None
+            raise ProviderUnavailable(self.name, Trouble.DOWN, f"did not answer within {self._call_seconds:.3g} s") from None
 
     # ── the gate
 
     async def _enter(self, latest: float) -> int:
         """Returns when a request may be made: the generation it belongs to. Raises ProviderUnavailable."""
         patience = timedelta(seconds=max(latest - asyncio.get_running_loop().time(), 0))
-        gate, now = await self._decide(lambda gate, now: gate.entered(now, self._per_minute, patience))
-        wait = gate.wait(now, self._per_minute)
+        gate, now = await self._decide(lambda gate, now: gate.entered(now, self._budget, patience))
+        wait = gate.wait(now, self._budget)
         if wait:
             await asyncio.sleep(wait.total_seconds())
             gate, _ = await self._decide(Gate.admitted)  # another process may have met a 429 meanwhile

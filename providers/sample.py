@@ -64,7 +64,7 @@ class SampleProvider:
         read = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}[interval]
         return await self._read(lambda: read(symbol, start, min(until, self._clock.now())))
 
-    def reach(self, interval: Interval) -> Reach | None:
+    def reach(self, asset_class: AssetClass, interval: Interval) -> Reach | None:
         return Reach() if interval in (Interval.ONE_DAY, Interval.ONE_MINUTE) else None
 
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:

@@ -96,7 +96,7 @@ class YahooProvider:
             raise ProviderUnavailable(NAME, detail=f"does not serve bars of {interval.value}")
         return await self._ask(lambda: loads[interval](symbol, start, until))
 
-    def reach(self, interval: Interval) -> Reach | None:
+    def reach(self, asset_class: AssetClass, interval: Interval) -> Reach | None:
         return {
             Interval.ONE_DAY: Reach(),
             Interval.ONE_MINUTE: Reach(MINUTES_AT_ONCE.days, MINUTES_BACK.days),

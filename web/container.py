@@ -1,9 +1,10 @@
 """The one place that wires: settings in, a running system out."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from types import MappingProxyType
 
@@ -12,7 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from domain.clock import Clock
 from domain.errors import StoreUnavailable
 from domain.factors import FactorModel
+from domain.gates import Budget
 from domain.ports import LiveFeed, MarketDataProvider
+from domain.services.canary import Canary
 from domain.services.leadership import Tools
 from domain.services.leading import Leader
 from domain.services.loading import Loading
@@ -36,6 +39,7 @@ from persistence.event_feed import Listener, SqlEventFeed
 from persistence.market_clock import SharedClock, clock_generation, join_clock, recorded_clock
 from persistence.unit_of_work import SqlDatabase
 from persistence.upgrade import upgrade
+from providers.chain import ProviderChain
 from providers.gate import GatedProvider
 from providers.registry import RECORDED, open_provider
 from web.metrics import CountedRefreshing, Metrics
@@ -49,6 +53,7 @@ SWEEP_SECONDS = 3
 SPLIT_SECONDS = 30
 CLOCK_WATCH_SECONDS = 1
 PRUNE_SECONDS = 3600
+PROVIDERS_SECONDS = 5
 EVENTS_KEPT_DAYS = 7
 
 
@@ -71,6 +76,7 @@ class Container:
     services: Services
     metrics: Metrics
     pipeline: Pipeline
+    canary: Canary
     watch: SessionWatch
     leader: Leader
     session_config: SessionConfig
@@ -100,16 +106,24 @@ async def open_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
         await engine.close()
 
 
+OpenProvider = Callable[[str, Settings, Clock], MarketDataProvider]
+
+
+def _open(name: str, settings: Settings, clock: Clock) -> MarketDataProvider:
+    return open_provider(name, clock, sample_dir=settings.sample_dir, yahoo_url=settings.yahoo_url)
+
+
 @asynccontextmanager
-async def open_container(
-    settings: Settings, open_provider: Callable[[Settings, Clock], MarketDataProvider] | None = None
-) -> AsyncIterator[Container]:
+async def open_container(settings: Settings, open_provider: OpenProvider = _open) -> AsyncIterator[Container]:
     """Opens the database, joins its clock and wires the services. Raises CannotStart, UnknownRevision and WrongSetting."""
     session_config = SessionConfig(settings)
+    _refuse_mixture(settings)
     async with open_database(settings) as opened:
         await _refuse_clock(opened.engine, settings)
         clock = await join_clock(opened.engine, settings.clock)
-        container = _wired(settings, opened.engine, clock, (open_provider or _provider)(settings, clock.clock), session_config)
+        providers = [open_provider(name, settings, clock.clock) for name in settings.providers]
+        _refuse_orders(settings, providers)
+        container = _wired(settings, opened.engine, clock, providers, session_config)
         await container.services.symbols.load_calendars()
         yield container
 
@@ -124,17 +138,36 @@ async def _refuse_clock(engine: Engine, settings: Settings) -> None:
     )
 
 
-def _provider(settings: Settings, clock: Clock) -> MarketDataProvider:
-    name = settings.providers[0]
-    return open_provider(name, clock, sample_dir=settings.sample_dir, yahoo_url=settings.yahoo_url)
+def _refuse_mixture(settings: Settings) -> None:
+    live = [name for name in settings.providers if name not in RECORDED]
+    recorded = [name for name in settings.providers if name in RECORDED]
+    if live and recorded:
+        raise CannotStart(
+            f"FRESHTAPE_PROVIDERS names {recorded[0]}, a recorded market, beside {live[0]}, which serves the present: name "
+            "only providers of one kind."
+        )
+
+
+def _refuse_orders(settings: Settings, providers: Sequence[MarketDataProvider]) -> None:
+    served = {provider.name: provider.asset_classes for provider in providers}
+    for asset_class, names in settings.provider_order.items():
+        for name in names:
+            if asset_class not in served[name]:
+                raise CannotStart(f"FRESHTAPE_PROVIDER_ORDER names {name} for {asset_class.name}, which it does not serve.")
 
 
 def _wired(
-    settings: Settings, engine: Engine, clock: SharedClock, opened: MarketDataProvider, session_config: SessionConfig
+    settings: Settings,
+    engine: Engine,
+    clock: SharedClock,
+    opened: Sequence[MarketDataProvider],
+    session_config: SessionConfig,
 ) -> Container:
     database = SqlDatabase(engine, clock.generation)
     metrics = Metrics()
-    provider = GatedProvider(opened, database, _budget(settings, opened), metrics.provider_call)
+    budgets = {each.name: _budget(settings, each) for each in opened}
+    gated = [GatedProvider(each, database, budgets[each.name], metrics.provider_call, one_of=len(opened)) for each in opened]
+    provider = ProviderChain(gated, settings.provider_order, metrics.fall_through)
     feed = SqlEventFeed(database)
     database.on_append = feed.poke
     queue = OnboardingQueue(clock.clock, settings.onboarding_max_depth, settings.onboarding_max_concurrent)
@@ -149,7 +182,7 @@ def _wired(
         refreshing=refreshing,
         onboarding=Onboarding(database, feed, queue, clock.clock),
         measuring=measuring,
-        providers=Providers(database, [provider]),
+        providers=Providers(database, gated, budgets),
         portfolios=Portfolios(database, queue, clock.clock),
         sessions=Sessions(database, feed, catalogue, provider, watch, clock.clock, rules=session_config.rules),
         bar_feed=BarFeed(database, clock.clock),
@@ -172,6 +205,7 @@ def _wired(
         services,
         metrics,
         pipeline,
+        Canary(provider.asked, clock.clock, settings.canaries),
         watch,
         Leader(feed, tools),
         session_config,
@@ -179,9 +213,20 @@ def _wired(
     )
 
 
-def _budget(settings: Settings, provider: MarketDataProvider) -> int | None:
+def _budget(settings: Settings, provider: MarketDataProvider) -> Budget | None:
     """None for a recorded market: it is a folder of ours, which no number of calls wears out, and nobody would refuse them."""
-    return None if provider.name in RECORDED else settings.provider_calls_per_minute
+    if provider.name in RECORDED:
+        return None
+    return Budget(settings.provider_calls_per_minute, settings.provider_calls_per_day)
+
+
+async def _measure_providers(container: Container) -> None:
+    """Not when the metrics are asked for: they must be told while the database does not answer, too."""
+    try:
+        container.metrics.providers(await container.services.providers.statuses())
+    except StoreUnavailable:
+        container.metrics.providers([])
+        raise
 
 
 @asynccontextmanager
@@ -216,6 +261,7 @@ async def running_loops(
         loops.start("due splits", every(SPLIT_SECONDS, split))
         loops.start("clock watch", every(CLOCK_WATCH_SECONDS, watch_clock))
         loops.start("retention", every(PRUNE_SECONDS, prune))
+        loops.start("providers", every(PROVIDERS_SECONDS, partial(_measure_providers, container)))
         loops.start("session", container.watch.run)
         loops.start("session bars", container.services.bar_feed.run)
         if container.settings.session_config is not None:

@@ -8,12 +8,12 @@ a secret: its value is never echoed, and shown only with `***` in place of the s
 import io
 import os.path
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import quote_plus, urlsplit
 
 from dotenv.parser import parse_stream
@@ -27,10 +27,14 @@ import providers
 from domain.clock import parse_instant
 from domain.errors import InvalidTicker
 from domain.factors import FACTOR_ETFS, Factor
+from domain.services.canary import CANARIES
 from domain.session import CHECK_INTERVAL, CHECKS, THRESHOLD_SECONDS
-from domain.tickers import normalise
+from domain.tickers import AssetClass, check_class, normalise
 from graph.limits import Limits
 from web.doors import LOOPBACK
+
+K = TypeVar("K")
+Orders = Mapping[AssetClass, tuple[str, ...]]
 
 PREFIX = "FRESHTAPE_"
 TESTS_PREFIX = "FRESHTAPE_TEST_"
@@ -156,18 +160,45 @@ def _origins(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return origins
 
 
+def _named(text: str, known: Mapping[str, K]) -> Iterator[tuple[K, str]]:
+    """Of `NAME=value, …`; each name is one of the known ones, and is there once."""
+    left = dict(known)
+    for item in text.split(","):
+        name, _, value = item.partition("=")
+        if name.strip().upper() not in left:
+            raise ValueError("unknown or repeated")
+        yield left.pop(name.strip().upper()), value.strip()
+
+
 def _factor_etfs(value: str | Mapping[Factor, str]) -> Mapping[Factor, str]:
     """The defaults, with those replaced that are named."""
     if not isinstance(value, str):
         return value
-    named: dict[Factor, str] = {}
-    for item in value.split(","):
-        name, _, ticker = item.partition("=")
-        factor = Factor(name.strip().upper())
-        if factor not in FACTOR_ETFS or factor in named:
-            raise ValueError("no base factor, or repeated")
-        named[factor] = _ticker(ticker)
-    return {**FACTOR_ETFS, **named}
+    named = _named(value, {factor.name: factor for factor in FACTOR_ETFS})
+    return {**FACTOR_ETFS, **{factor: _ticker(ticker) for factor, ticker in named}}
+
+
+def _canaries(value: str | Mapping[AssetClass, str]) -> Mapping[AssetClass, str]:
+    """The defaults, with those replaced that are named."""
+    if not isinstance(value, str):
+        return value
+    return {**CANARIES, **{each: _ticker(ticker, each) for each, ticker in _named(value, AssetClass.__members__)}}
+
+
+def _orders(value: str | Orders, info: ValidationInfo) -> Orders:
+    """Of those classes that are named."""
+    if not isinstance(value, str):
+        return value
+    asked = info.data.get("providers", KNOWN_PROVIDERS)  # unless those are wrong, and are told of already
+    named = _named(value, AssetClass.__members__) if value.strip() else ()
+    return {asset_class: _order(names, asked) for asset_class, names in named}
+
+
+def _order(text: str, asked: Collection[str]) -> tuple[str, ...]:
+    names = tuple(name.strip().lower() for name in text.split(">"))
+    if len(set(names)) < len(names) or not set(names) <= set(asked):
+        raise ValueError("not asked, or repeated")
+    return names
 
 
 def _file(value: str | Path | None) -> Path | None:
@@ -179,11 +210,14 @@ def _if_given(value: str | int | None) -> str | int | None:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-def _ticker(text: str) -> str:
+def _ticker(text: str, asset_class: AssetClass | None = None) -> str:
     try:
-        return normalise(text)
+        ticker = normalise(text)
+        if asset_class is not None:
+            check_class(ticker, asset_class)
     except InvalidTicker as error:
-        raise ValueError("no ticker") from error
+        raise ValueError("no ticker of its class") from error
+    return ticker
 
 
 def _limit(default: int, description: str, most: int = 1_000_000) -> Any:
@@ -246,6 +280,32 @@ class Settings(BaseSettings):
         description="How many requests a minute a live provider gets from all processes together, up to a minute's worth of "
         "them at once. A recorded market has no limit.",
         json_schema_extra={"allowed": "a whole number from 1 to 100000"},
+    )
+    provider_calls_per_day: int = Field(
+        default=20_000,
+        ge=1,
+        le=10_000_000,
+        description="How many requests a day, from midnight to midnight UTC, a live provider gets from all processes together. "
+        "Once they are spent it is not asked again that day.",
+        json_schema_extra={"allowed": "a whole number from 1 to 10000000"},
+    )
+    provider_order: Annotated[Orders, NoDecode, BeforeValidator(_orders)] = Field(
+        default={},
+        description="The order in which providers are asked for symbols of a class: those named, and no others. A class that "
+        "is not named has the order of FRESHTAPE_PROVIDERS.",
+        json_schema_extra={
+            "allowed": f"empty, or one or more of {', '.join(AssetClass.__members__)}, each once and with providers of "
+            "FRESHTAPE_PROVIDERS, such as CRYPTO=massive>yahoo, separated by commas"
+        },
+    )
+    canaries: Annotated[Mapping[AssetClass, str], NoDecode, BeforeValidator(_canaries)] = Field(
+        default=CANARIES,
+        description="A well-known symbol of each class: as long as a provider does not answer about it, no other symbol of the "
+        "class is suspected of having ended. A class that is not named keeps its default.",
+        json_schema_extra={
+            "allowed": f"one or more of {', '.join(AssetClass.__members__)}, each once and with a ticker that can be of the "
+            "class, such as STOCK=SPY, separated by commas"
+        },
     )
     onboarding_max_depth: int = Field(
         default=50,
@@ -533,7 +593,7 @@ def _text(value: object) -> str:
         case tuple():
             return ",".join(value)
         case dict():
-            return ",".join(f"{factor.value}={ticker}" for factor, ticker in value.items())
+            return ",".join(f"{key.name}={item if isinstance(item, str) else '>'.join(item)}" for key, item in value.items())
         case datetime():
             return value.isoformat()
         case Path() if value == BUNDLED_SAMPLE:
@@ -571,8 +631,8 @@ This page is generated from `web/settings.py`. `freshtape config` shows the valu
 
 Set them in the environment, or in a file named `.env` in the working directory, one `NAME=value` on a line; the
 environment wins. In the file, `${{NAME}}` stands for another variable's value. A list is separated by commas
-(`yahoo,sample`). Spaces around values and items do not matter. A variable set to the empty string is an empty value,
-not the default.
+(`localhost,tape.example.com`). Spaces around values and items do not matter. A variable set to the empty string is an
+empty value, not the default.
 
 A wrong value stops the start with one sentence that names the variable and what is allowed. A variable that starts with
 `FRESHTAPE_` and is not in the table is ignored, with a warning.

@@ -18,6 +18,12 @@ class Provider:
     )
     consecutive_failures: int
     last_error: str | None = strawberry.field(description="Null since it has answered.")
+    calls_left_this_minute: int | None = strawberry.field(
+        description="Of its budget, shared by all processes: how many calls could be made at once; null without a budget."
+    )
+    calls_left_today: int | None = strawberry.field(
+        description="Of its budget until midnight UTC of real time; null without a budget."
+    )
 
     @classmethod
     def from_domain(cls, status: ProviderStatus, now: datetime) -> "Provider":
@@ -28,4 +34,6 @@ class Provider:
             retry_at=now + status.retry_in if status.retry_in is not None else None,
             consecutive_failures=status.consecutive_failures,
             last_error=status.last_error,
+            calls_left_this_minute=status.calls_left_this_minute,
+            calls_left_today=status.calls_left_today,
         )

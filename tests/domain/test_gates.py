@@ -1,5 +1,6 @@
 """The gate as a noun: when it lets through, what opens and closes it, and that a budget is never exceeded."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,13 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from domain.errors import ProviderUnavailable, Trouble
-from domain.gates import CircuitState, Gate
+from domain.gates import Budget, CircuitState, Gate
 from tests.support.mutants import mutated
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 MICROSECOND = timedelta.resolution
 NO_PATIENCE = timedelta()
+PLENTY = 1_000_000
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 
 
@@ -159,8 +161,9 @@ def test_a_late_429_ends_the_probe_and_what_it_would_say() -> None:
 
 
 def enter(gate: Gate, now: datetime, per_minute: int, patience: timedelta = 3600 * SECOND) -> tuple[Gate, timedelta]:
-    gate = gate.entered(now, per_minute, patience)
-    return gate, gate.wait(now, per_minute)
+    budget = Budget(per_minute, PLENTY)
+    gate = gate.entered(now, budget, patience)
+    return gate, gate.wait(now, budget)
 
 
 def test_a_minutes_worth_at_once_then_each_in_its_turn() -> None:
@@ -192,13 +195,13 @@ def test_who_waits_for_a_call_is_no_probe_yet() -> None:
     gate = replace(limited(NEW, 1), spent_until=NOW + 61 * SECOND)
     waiting, wait = enter(gate, NOW + SECOND, 60)
     assert wait == SECOND
-    assert waiting == replace(gate, spent_until=NOW + 62 * SECOND)
+    assert waiting == replace(gate, spent_until=NOW + 62 * SECOND, counted_on=NOW.date(), calls=1)
     assert waiting.admitted(NOW + 2 * SECOND).probe_until == NOW + 17 * SECOND
 
 
 def test_an_open_circuit_costs_no_budget() -> None:
     with pytest.raises(ProviderUnavailable, match="asked too often"):
-        limited(NEW, 9).entered(NOW, 1, NO_PATIENCE)
+        limited(NEW, 9).entered(NOW, Budget(1, 1), NO_PATIENCE)
 
 
 GAPS = st.lists(st.integers(0, 90_000_000), min_size=1, max_size=60)
@@ -221,6 +224,156 @@ def test_over_any_window_no_more_calls_than_the_budget_and_those_who_came_first_
     for first, begin in enumerate(made):
         for last, end in enumerate(made[first:], first):
             assert last - first + 1 <= per_minute + (end - begin) / timedelta(minutes=1) * per_minute + 1e-9
+
+
+# ── the day's
+
+MIDNIGHT = datetime(2026, 11, 26, tzinfo=UTC)
+
+
+def spent(calls: int, per_day: int, now: datetime = NOW) -> Gate:
+    gate = NEW
+    for _ in range(calls):
+        gate = gate.entered(now, Budget(PLENTY, per_day), NO_PATIENCE)
+    return gate
+
+
+def test_when_the_days_calls_are_taken_nobody_is_let_through_before_midnight() -> None:
+    gate, budget = spent(3, 3), Budget(PLENTY, 3)
+    for now, seconds in ((NOW, 12 * 3600), (MIDNIGHT - 1.5 * SECOND, 2)):
+        with pytest.raises(ProviderUnavailable) as refusal:
+            gate.entered(now, budget, 24 * 3600 * SECOND)
+        assert (refusal.value.trouble, refusal.value.retry_after_seconds) == (Trouble.RATE_LIMITED, seconds)
+        assert refusal.value.message == f"The provider yahoo has no calls left in today's budget. Try again in {seconds} s."
+    new_day = gate.entered(MIDNIGHT, budget, NO_PATIENCE)
+    assert (new_day.counted_on, new_day.calls) == (MIDNIGHT.date(), 1)
+
+
+def test_a_call_that_waits_past_midnight_is_of_the_new_day() -> None:
+    budget, late = Budget(60, 60), MIDNIGHT - 0.5 * SECOND
+    gate = NEW
+    for _ in range(60):
+        gate = gate.entered(late, budget, NO_PATIENCE)
+    assert (gate.left_this_minute(late, budget), gate.left_today(late, budget)) == (0, 0)
+    gate = gate.entered(late, budget, SECOND)
+    assert gate.wait(late, budget) == SECOND
+    assert (gate.counted_on, gate.calls) == (MIDNIGHT.date(), 1)
+
+
+def test_a_clock_that_is_set_back_gives_no_day_twice() -> None:
+    gate = spent(3, 3, MIDNIGHT)
+    with pytest.raises(ProviderUnavailable, match="today's budget"):
+        gate.entered(MIDNIGHT - SECOND, Budget(PLENTY, 3), NO_PATIENCE)
+
+
+def test_what_is_left_is_told_and_comes_back() -> None:
+    budget = Budget(4, 10)
+    gate = NEW
+    assert (gate.left_this_minute(NOW, budget), gate.left_today(NOW, budget)) == (4, 10)
+    for _ in range(3):
+        gate = gate.entered(NOW, budget, NO_PATIENCE)
+    assert (gate.left_this_minute(NOW, budget), gate.left_today(NOW, budget)) == (1, 7)
+    assert gate.left_this_minute(NOW + 15 * SECOND, budget) == 2
+    assert (gate.left_this_minute(MIDNIGHT, budget), gate.left_today(MIDNIGHT, budget)) == (4, 10)
+    fewer = Budget(1, 2)
+    assert (gate.left_this_minute(NOW, fewer), gate.left_today(NOW, fewer)) == (0, 0), "a budget that was made smaller"
+
+
+def test_the_days_count_outlives_success_and_failure() -> None:
+    gate = spent(2, 9)
+    assert gate.succeeded(gate.generation).calls == failing(gate, 5).calls == limited(gate).calls == 2
+    assert failing(gate, 5).admitted(LATER).calls == 2, "a probe is counted when it comes in, not again when let through"
+
+
+class BudgetMachine(RuleBasedStateMachine):
+    """Against a list of the calls that were made: it knows neither of spans nor of counters."""
+
+    budget = Budget(per_minute=6, per_day=25)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.now = NEW, MIDNIGHT - 100 * SECOND
+        self.made: list[datetime] = []
+
+    @rule(seconds=st.sampled_from([0.001, 1, 9.999, 10, 61, 40_000]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds * SECOND
+
+    @rule()
+    def midnight_comes(self) -> None:
+        self.now = datetime.combine(self.now.date(), datetime.min.time(), UTC) + timedelta(days=1)
+
+    @rule(callers=st.integers(1, 12), patience=st.sampled_from([0, 3, 30]))
+    def some_come(self, callers: int, patience: int) -> None:
+        for _ in range(callers):
+            self.somebody_comes(patience * SECOND)
+
+    def somebody_comes(self, patience: timedelta) -> None:
+        try:
+            self.gate = self.gate.entered(self.now, self.budget, patience)
+        except ProviderUnavailable as refusal:
+            self.is_rightly_refused(refusal, patience)
+        else:
+            wait = self.gate.wait(self.now, self.budget)
+            assert wait <= patience
+            self.made.append(self.now + wait)
+
+    def is_rightly_refused(self, refusal: ProviderUnavailable, patience: timedelta) -> None:
+        told = (refusal.retry_after_seconds or 0) * SECOND
+        if "today" in refusal.detail:
+            assert self.of_day(max([self.now, *self.made])) == self.budget.per_day, "refused with calls left today"
+            again = self.now + told
+            assert again - datetime.combine(again.date(), datetime.min.time(), UTC) < SECOND, "not at midnight"
+            assert again > self.now
+        else:
+            assert told > patience
+
+    def of_day(self, at: datetime) -> int:
+        return sum(made.date() == at.date() for made in self.made)
+
+    @invariant()
+    def no_budget_is_exceeded(self) -> None:
+        assert all(self.of_day(made) <= self.budget.per_day for made in self.made[-1:]), "more than a day's"
+        for begin in self.made[-30:]:
+            within = [made for made in self.made if begin <= made < begin + 60 * SECOND]
+            assert len(within) <= 2 * self.budget.per_minute, "more than a minute's, and as many at once"
+
+    @invariant()
+    def what_is_left_can_be_had(self) -> None:
+        left = self.gate.left_today(self.now, self.budget)
+        assert left == self.budget.per_day - self.of_day(max([self.now, *self.made])), "not what is left today"
+        at_once = min(self.gate.left_this_minute(self.now, self.budget), left)
+        gate, had = self.gate, 0
+        with suppress(ProviderUnavailable):
+            while had <= at_once:
+                gate, had = gate.entered(self.now, self.budget, NO_PATIENCE), had + 1
+        assert had == at_once, "not what is left"
+
+
+def run_budget_machine(**given: Any) -> None:
+    run_state_machine_as_test(BudgetMachine, settings=settings(deadline=None, database=None, stateful_step_count=30, **given))
+
+
+def test_any_sequence_of_callers() -> None:
+    run_budget_machine(max_examples=150)
+
+
+@pytest.mark.parametrize(
+    ("function", "old", "new"),
+    [
+        (Gate.entered, "if calls >= budget.per_day:", "if calls > budget.per_day:"),
+        (Gate.entered, "if calls >= budget.per_day:", "if False:"),
+        (Gate.entered, "self._counted(now + wait)", "self._counted(now)"),
+        (Gate.entered, "calls=calls + 1", "calls=calls"),
+        (Gate.entered, "counted_on + _DAY", "counted_on"),
+        (Gate.entered, "if wait > patience:", "if False:"),
+        (Gate._counted, "self.counted_on < day", "self.counted_on <= day"),
+        (Gate._counted, "return day, 0", "return day, self.calls"),
+    ],
+)
+def test_the_budget_machine_notices_a_missing_guard(function: Any, old: str, new: str) -> None:
+    with mutated(function, (old, new)), pytest.raises(AssertionError):
+        run_budget_machine(max_examples=2000, derandomize=True, report_multiple_bugs=False, phases=[Phase.generate])
 
 
 # ── any sequence

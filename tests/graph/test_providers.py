@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from domain.errors import Trouble
-from domain.gates import Gate
+from domain.gates import Budget, Gate
 from domain.services.providers import Providers
 from graph.context import Services
 from persistence.unit_of_work import SqlDatabase
@@ -16,6 +16,7 @@ from tests.support.clock import EVENING
 from tests.support.provider import StubProvider
 
 QUERY = "{ service { providers { name assetClasses circuit retryAt consecutiveFailures lastError } } }"
+LEFT = "{ service { providers { name callsLeftThisMinute callsLeftToday } } }"
 WELL = {
     "name": "stub",
     "assetClasses": ["STOCK", "CRYPTO"],
@@ -86,3 +87,20 @@ async def test_all_are_read_by_one_statement_in_the_order_of_preference(
     found = (await graph(QUERY))["service"]["providers"]
     assert len(statements) == 1
     assert [(each["name"], each["consecutiveFailures"]) for each in found] == [("stub", 0), ("other", 2)]
+
+
+async def test_what_is_left_of_the_budgets(services: Services, database: SqlDatabase) -> None:
+    class Recorded(StubProvider):
+        name = "recorded"
+
+    budget = Budget(per_minute=4, per_day=1000)
+    async with database.write() as unit:
+        gate, now = await unit.gates.lock("stub")
+        for _ in range(3):
+            gate = gate.entered(now, budget, timedelta())
+        await unit.gates.save(gate)
+    providers = Providers(database, [StubProvider(), Recorded()], {"stub": budget, "recorded": None})
+    found = (await GraphClient(replace(services, providers=providers))(LEFT))["service"]["providers"]
+    assert found[0]["callsLeftThisMinute"] in (1, 2), "one is earned in a quarter of a minute"
+    assert found[0]["callsLeftToday"] in (997, 1000), "1000: midnight has passed since"
+    assert found[1] == {"name": "recorded", "callsLeftThisMinute": None, "callsLeftToday": None}

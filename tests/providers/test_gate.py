@@ -11,7 +11,7 @@ import pytest
 
 from domain.bars import History, Interval
 from domain.errors import NoData, ProviderUnavailable, SymbolNotFound, Trouble
-from domain.gates import CircuitState, Gate
+from domain.gates import Budget, CircuitState, Gate
 from domain.services import asking
 from domain.services.polling import PollingFeed
 from domain.symbols import Symbol
@@ -25,17 +25,18 @@ from tests.support.process import until
 from tests.support.provider import StubProvider, profile
 
 SYMBOL = Symbol.tracked(profile("AAPL"), None, None)
+PLENTY = 1_000_000
 START = EVENING.date() - timedelta(days=30)
 
 
 class Gated:
     """A gated stub, what was observed of it, and what its database remembers."""
 
-    def __init__(self, database: SqlDatabase, provider: StubProvider, calls_per_minute: int | None = None) -> None:
+    def __init__(self, database: SqlDatabase, provider: StubProvider, budget: Budget | None = None, *, one_of: int = 1) -> None:
         self.stub = provider
         self.observed: list[tuple[str, str, str]] = []
         self.requests = 0
-        self.provider = GatedProvider(provider, database, calls_per_minute, self._observe)
+        self.provider = GatedProvider(provider, database, budget, self._observe, one_of=one_of)
         self._database = database
 
     def _observe(self, provider: str, operation: str, outcome: str, seconds: float) -> None:
@@ -210,13 +211,31 @@ async def test_after_the_cool_down_one_probes_and_closes_it(gated: Gated) -> Non
     assert Counter(gated.outcomes) == {"rate_limited": 1, "refused": 5, "ok": 2}
 
 
-async def test_no_answer_in_time_is_a_failure(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_answer_in_time_is_a_failure(
+    database: SqlDatabase, provider: StubProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gating, "CALL_SECONDS", 0.1)
     monkeypatch.setattr(gating, "START_SECONDS", 0.05)
+    gated = Gated(database, provider)
     gated.answers(forever)
     assert (await gated.refused()).message == "The provider stub did not answer within 0.1 s."
     assert gated.requests == 1, "a slow failure is not asked again"
     assert ((await gated.gate()).failures, gated.outcomes) == (1, ["down"])
+
+
+@pytest.mark.parametrize(("one_of", "sentence"), [(1, "within 1.2 s"), (2, "within 0.6 s"), (3, "within 0.4 s")])
+async def test_several_providers_share_the_time_of_a_call(
+    database: SqlDatabase, provider: StubProvider, monkeypatch: pytest.MonkeyPatch, one_of: int, sentence: str
+) -> None:
+    monkeypatch.setattr(gating, "CALL_SECONDS", 1.2)
+    monkeypatch.setattr(gating, "START_SECONDS", 0.5)
+    gated = Gated(database, provider, one_of=one_of)
+    gated.answers(forever)
+    began = asyncio.get_running_loop().time()
+    assert sentence in (await gated.refused()).message
+    took = asyncio.get_running_loop().time() - began
+    assert 1.2 / one_of <= took + 0.001
+    assert (await gated.gate()).failures == 1, "and it is judged"
 
 
 class SlowDatabase(SqlDatabase):
@@ -349,7 +368,7 @@ async def test_calls_in_flight_when_it_opens_are_let_end_and_neither_close_nor_s
 
 
 async def test_who_comes_beyond_the_budget_waits_for_its_turn(database: SqlDatabase, provider: StubProvider) -> None:
-    gated = Gated(database, provider, calls_per_minute=120)
+    gated = Gated(database, provider, Budget(120, PLENTY))
     gated.answers(None)
     began = asyncio.get_running_loop().time()
     await spend(database, 120)
@@ -359,7 +378,7 @@ async def test_who_comes_beyond_the_budget_waits_for_its_turn(database: SqlDatab
 
 
 async def test_whose_turn_would_come_too_late_is_refused_at_once(database: SqlDatabase, provider: StubProvider) -> None:
-    gated = Gated(database, provider, calls_per_minute=2)
+    gated = Gated(database, provider, Budget(2, PLENTY))
     gated.answers(None)
     await gated.ask()
     await gated.ask()
@@ -376,7 +395,7 @@ async def test_who_has_waited_for_its_turn_looks_again(
     database: SqlDatabase, provider: StubProvider, database_url: str
 ) -> None:
     """Another process meets a 429 meanwhile."""
-    gated = Gated(database, provider, calls_per_minute=60)
+    gated = Gated(database, provider, Budget(60, PLENTY))
     gated.answers(None)
     await spend(database, 60)
     waiting = asyncio.create_task(gated.refused())
@@ -395,13 +414,15 @@ async def spend(database: SqlDatabase, calls: int) -> None:
     async with database.write() as unit:
         gate, now = await unit.gates.lock("stub")
         for _ in range(calls):
-            gate = gate.entered(now, calls, timedelta())
+            gate = gate.entered(now, Budget(calls, PLENTY), timedelta())
         await unit.gates.save(gate)
 
 
 async def test_the_budget_is_one_for_all_processes(database: SqlDatabase, database_url: str) -> None:
     engine = Engine(database_url)
-    both = [Gated(each, StubProvider("AAPL"), 4) for each in (database, SqlDatabase(engine, clock_generation=0))]
+    both = [
+        Gated(each, StubProvider("AAPL"), Budget(4, PLENTY)) for each in (database, SqlDatabase(engine, clock_generation=0))
+    ]
 
     async def ask(gated: Gated) -> None:
         gated.answers(None)
@@ -411,6 +432,38 @@ async def test_the_budget_is_one_for_all_processes(database: SqlDatabase, databa
     await asyncio.gather(*(ask(gated) for gated in both for _ in range(5)))
     await engine.close()
     assert sum(gated.requests for gated in both) == 4
+
+
+async def test_the_days_budget_is_one_for_all_processes_and_outlives_them(database: SqlDatabase, database_url: str) -> None:
+    budget = Budget(100, 7)
+    engine = Engine(database_url)
+    both = [Gated(each, StubProvider("AAPL"), budget) for each in (database, SqlDatabase(engine, clock_generation=0))]
+    for gated in both:
+        gated.answers(None)
+    asked = [gated.ask() for gated in both for _ in range(9)]
+    ended = await asyncio.gather(*asked, return_exceptions=True)
+    await engine.close()
+    assert sum(gated.requests for gated in both) == 7
+    refusals = [each for each in ended if isinstance(each, ProviderUnavailable)]
+    assert {(each.trouble, each.detail) for each in refusals} == {(Trouble.RATE_LIMITED, "has no calls left in today's budget")}
+    assert all(0 < (each.retry_after_seconds or 0) <= 86_400 for each in refusals)
+    later = Gated(database, StubProvider("AAPL"), budget)
+    later.answers(None)
+    before = await later.gate()
+    assert "today's budget" in (await later.refused()).message
+    assert (later.requests, await later.gate()) == (0, before)
+
+
+async def test_counting_the_day_costs_no_statement_more_than_the_minute(
+    database: SqlDatabase, provider: StubProvider, statements: list[str]
+) -> None:
+    gated = Gated(database, provider, Budget(60, 60))
+    gated.answers(None)
+    await gated.ask()
+    statements.clear()
+    await gated.ask()
+    assert [statement.split()[0] for statement in statements] == ["SELECT", "SELECT", "SELECT", "UPDATE", "SELECT"]
+    assert (await gated.gate()).calls == 2
 
 
 async def test_a_stream_passes_as_it_is(database: SqlDatabase, provider: StubProvider, statements: list[str]) -> None:

@@ -182,7 +182,17 @@ async def five_failures(database_url: str, *mutants: str) -> None:
             }
         code, output = await processes.command("providers")
         assert code == 0
-        assert output.splitlines()[0].split() == ["name", "circuit", "failures", "retry", "in", "last", "error"]
+        assert output.splitlines()[0].split() == [
+            "name",
+            "circuit",
+            "failures",
+            "retry",
+            "in",
+            "left",
+            "today",
+            "last",
+            "error",
+        ]
         assert output.splitlines()[1].split()[:3] == ["sample", "OPEN", "5"]
         assert inquiries.waiting == 0
 

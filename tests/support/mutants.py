@@ -90,6 +90,7 @@ MUTANTS = {
     ),
     "probe not leased": Mutant(_GATES, "probe_until=now + PROBE_SECONDS * _SECOND", "probe_until=None"),
     "lost probe never lapses": Mutant(_GATES, "probe_until=now + PROBE_SECONDS", "probe_until=now + 3600"),
+    "days are not counted": Mutant(_GATES, "calls=calls + 1)", "calls=calls)"),
     "a gate for each process": Mutant(
         "providers.gate", "return self._provider.name", "return f'{self._provider.name} {__import__(\"os\").getpid()}'"
     ),

@@ -95,7 +95,7 @@ class StubProvider:
         await self._pause()
         return [self.prices[ticker] for ticker in tickers if ticker in self.prices]
 
-    def reach(self, interval: Interval) -> Reach | None:
+    def reach(self, asset_class: AssetClass, interval: Interval) -> Reach | None:
         return Reach() if interval in (Interval.ONE_DAY, Interval.ONE_MINUTE) else None
 
     def live(self) -> LiveFeed | None:

@@ -79,7 +79,7 @@ def _ask_the_test() -> None:
     if address is not None:
         vars(container)["open_container"] = partial(
             container.open_container,
-            open_provider=lambda settings, clock: InquiringProvider(settings.sample_dir, clock, address),
+            open_provider=lambda _, settings, clock: InquiringProvider(settings.sample_dir, clock, address),
         )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from itertools import count
 from typing import Any
@@ -12,10 +12,8 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from domain.clock import Clock
-from domain.ports import MarketDataProvider
 from tests.support.clock import EVENING
-from web.container import Container, open_container
+from web.container import Container, OpenProvider, open_container
 from web.serving import serve
 from web.settings import Settings
 
@@ -88,7 +86,7 @@ class Socket:
 @asynccontextmanager
 async def served(
     database_url: str,
-    open_provider: Callable[[Settings, Clock], MarketDataProvider],
+    open_provider: OpenProvider,
     *,
     works: bool = False,
     **settings: Any,

@@ -128,7 +128,7 @@ def test_quotes(freshtape: Callable[..., Ran]) -> None:
     code, out, _ = freshtape("quotes", "ZZZZ", "AAPL")
     assert code == 3
     assert re.search(r"^AAPL +248\.8 ", out, re.MULTILINE)
-    assert out.endswith("The provider has no price of ZZZZ.\n")
+    assert out.endswith("No provider has a price of ZZZZ.\n")
     assert freshtape("quotes", "NASDAQ:AAPL")[0] == 3
 
 
@@ -172,8 +172,8 @@ def test_providers_shows_their_circuits(freshtape: Callable[..., Ran], monkeypat
     code, out, _ = freshtape("providers")
     assert code == 0
     assert [line.split() for line in out.splitlines()] == [
-        ["name", "circuit", "failures", "retry", "in", "last", "error"],
-        ["sample", "CLOSED", "0", "–", "–"],
+        ["name", "circuit", "failures", "retry", "in", "left", "today", "last", "error"],
+        ["sample", "CLOSED", "0", "–", "–", "–"],
     ]
     (tmp_path / "market").mkdir()
     (tmp_path / "market" / "symbols.csv").write_bytes(b"ticker\n\xff\xff\n")
@@ -182,7 +182,7 @@ def test_providers_shows_their_circuits(freshtape: Callable[..., Ran], monkeypat
         freshtape("symbols", "add", "AAPL")
     code, out, _ = freshtape("providers")
     assert code == 0
-    assert re.search(r"^sample +OPEN +5 +\d\d s +The provider sample sent what cannot be read\. *$", out, re.MULTILINE)
+    assert re.search(r"^sample +OPEN +5 +\d\d s +– +The provider sample sent what cannot be read\. *$", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("url", ["sqlite:////no/such/folder/freshtape.db", "postgresql://me:hush@127.0.0.1:1/freshtape"])

@@ -10,12 +10,13 @@ import pytest
 from domain.bars import ActionKind, CorporateAction
 from domain.clock import Clock
 from domain.errors import ProviderUnavailable, Trouble
+from domain.symbols import Symbol
 from domain.tickers import AssetClass
 from providers.registry import open_provider
 from tests.support.clock import EVENING, ManualClock
 from tests.support.portfolios import priced
 from tests.support.process import until
-from tests.support.provider import StubProvider
+from tests.support.provider import StubProvider, profile
 from web.container import CannotStart, open_container, running_loops
 from web.settings import KNOWN_PROVIDERS, Settings
 
@@ -24,7 +25,7 @@ def settings(database_url: str, **changes: Any) -> Settings:
     return Settings.model_construct(**{"database_url": database_url, "providers": ("sample",), **changes})
 
 
-def live_provider(_: Settings, clock: Clock) -> StubProvider:
+def live_provider(_: str, settings: Settings, clock: Clock) -> StubProvider:
     return StubProvider()
 
 
@@ -72,6 +73,81 @@ async def test_every_provider_is_gated_and_a_live_one_has_the_budget_that_is_set
     async with open_container(settings(database_url, clock=EVENING, provider_calls_per_minute=3)) as container:
         for _ in range(9):
             assert await container.services.symbols.search("aapl", 1)
+
+
+async def test_a_live_one_has_the_budget_of_the_day_that_is_set(database_url: str) -> None:
+    live = settings(database_url, providers=("yahoo",), provider_calls_per_day=2)
+    async with open_container(live, live_provider) as container:
+        for _ in range(2):
+            await container.services.symbols.search("aapl", 1)
+        with pytest.raises(ProviderUnavailable, match="no calls left in today's budget"):
+            await container.services.symbols.search("aapl", 1)
+
+
+# ── several providers
+
+
+class Named(StubProvider):
+    """Of stocks and crypto; whatever it is asked of crypto, it is down."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("AAPL", "BTC-USD")
+        self.name = name
+        self.tickers: list[str] = []
+        self.before_answer_on = self._note
+
+    async def _note(self, ticker: str) -> None:
+        self.tickers.append(ticker)
+        if ticker == "BTC-USD":
+            raise ProviderUnavailable(self.name)
+
+
+class Both:
+    """Opens two providers, and keeps them."""
+
+    def __init__(self) -> None:
+        self.opened: dict[str, Named] = {}
+
+    def __call__(self, name: str, settings: Settings, clock: Clock) -> Named:
+        return self.opened.setdefault(name, Named(name))
+
+
+async def test_they_are_asked_in_the_order_that_is_set_for_the_class(database_url: str) -> None:
+    both = Both()
+    order = {AssetClass.CRYPTO: ("second", "first")}
+    async with open_container(settings(database_url, providers=("first", "second"), provider_order=order), both) as container:
+        assert [each.name for each in await container.services.providers.statuses()] == ["first", "second"]
+        await container.services.symbols.add("AAPL", None, None, None)
+        with pytest.raises(ProviderUnavailable, match="The provider second did not answer"):
+            await container.services.symbols.add("BTC-USD", None, None, None)
+    assert both.opened["first"].tickers == ["AAPL"] + ["BTC-USD"] * 3
+    assert both.opened["second"].tickers == ["BTC-USD"] * 3
+
+
+async def test_an_order_for_a_class_that_the_provider_does_not_serve_is_refused(sqlite_url: str) -> None:
+    order = {AssetClass.FOREX: ("first",)}
+    with pytest.raises(CannotStart, match=r"FRESHTAPE_PROVIDER_ORDER names first for FOREX, which it does not serve\."):
+        async with open_container(settings(sqlite_url, providers=("first",), provider_order=order), Both()):
+            raise AssertionError("it started")
+
+
+async def test_a_recorded_market_beside_a_live_one_is_refused(sqlite_url: str) -> None:
+    with pytest.raises(CannotStart, match="names sample, a recorded market, beside yahoo, which serves the present"):
+        async with open_container(settings(sqlite_url, providers=("yahoo", "sample"))):
+            raise AssertionError("it started")
+
+
+async def test_the_canary_asks_those_of_the_class(sqlite_url: str) -> None:
+    both = Both()
+    wanted = settings(
+        sqlite_url,
+        providers=("first", "second"),
+        provider_order={AssetClass.STOCK: ("second",)},
+        canaries={AssetClass.STOCK: "AAPL"},
+    )
+    async with open_container(wanted, both) as container:
+        assert await container.canary.is_well(Symbol.tracked(profile("MSFT"), None, None))
+    assert (both.opened["first"].tickers, both.opened["second"].tickers) == ([], ["AAPL"] * 2)
 
 
 async def test_a_circuit_that_one_process_opened_is_open_for_the_next(database_url: str) -> None:

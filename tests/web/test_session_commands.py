@@ -102,7 +102,7 @@ async def replaying(url: str) -> AsyncIterator[Served]:
             await asyncio.gather(replaying, return_exceptions=True)
 
 
-def sample(settings: Settings, clock: Clock) -> SampleProvider:
+def sample(_: str, settings: Settings, clock: Clock) -> SampleProvider:
     return SampleProvider(settings.sample_dir, clock)
 
 

@@ -85,7 +85,7 @@ def script() -> Script:
 
 @asynccontextmanager
 async def live(url: str, script: Script, **settings: Any) -> AsyncIterator[Served]:
-    def provider(settings: Settings, clock: Clock) -> Scripted:
+    def provider(_: str, settings: Settings, clock: Clock) -> Scripted:
         return Scripted(settings.sample_dir, clock, script)
 
     async with served(url, provider, works=True, sample_dir=BUNDLED_SAMPLE, **settings) as service:
@@ -247,7 +247,7 @@ async def test_a_changed_file_is_taken_over_by_the_session_that_runs(
 async def test_minutes_by_polling_come_as_they_close(sqlite_url: str) -> None:
     """On a clock that was set to the middle of a recorded day, and runs."""
 
-    def sample(settings: Settings, clock: Clock) -> SampleProvider:
+    def sample(_: str, settings: Settings, clock: Clock) -> SampleProvider:
         return SampleProvider(settings.sample_dir, clock)
 
     noon = OPENS + 150 * MINUTE

@@ -200,7 +200,7 @@ def stub(clock: ManualClock) -> Iterator[tuple[YahooStub, str]]:
 async def market(database_url: str, clock: ManualClock, stub: tuple[YahooStub, str]) -> AsyncIterator[Market]:
     provider = new(Yahoo, stub[1], clock)
 
-    def yahoo(settings: Settings, clock: Clock) -> Yahoo:
+    def yahoo(_: str, settings: Settings, clock: Clock) -> Yahoo:
         return provider
 
     async with served(database_url, yahoo, works=True, clock=None) as service:

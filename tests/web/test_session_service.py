@@ -73,7 +73,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leadership, "CHUNK", 1)
 
 
-def sample(settings: Settings, clock: Clock) -> SampleProvider:
+def sample(_: str, settings: Settings, clock: Clock) -> SampleProvider:
     return SampleProvider(settings.sample_dir, clock)
 
 
@@ -113,7 +113,7 @@ async def shown(service: Served, ticker: str, interval: Interval = Interval.ONE_
 async def the_markets(service: Served, ticker: str, interval: Interval, to: datetime) -> list[tuple[Any, ...]]:
     """What the recorded minutes come to, up to a time of the day."""
     symbol = Symbol.tracked(profile_of(ticker), None, None)
-    recorded = await sample(service.container.settings, service.container.services.clock).history(
+    recorded = await sample("sample", service.container.settings, service.container.services.clock).history(
         symbol, Interval.ONE_MINUTE, OPENS.date(), to
     )
     if interval is Interval.ONE_MINUTE:

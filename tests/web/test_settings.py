@@ -11,6 +11,8 @@ from sqlalchemy.engine import make_url
 
 import providers
 from domain.factors import FACTOR_ETFS, Factor
+from domain.services.canary import CANARIES
+from domain.tickers import AssetClass
 from graph.limits import Limits
 from web.settings import Settings, WrongSetting, configuration_page, described, load_settings
 
@@ -28,6 +30,10 @@ YAHOO_URL = "it must be empty, or the address of a server that answers as Yahoo 
 HOST = "it must be an IP address or a host name."
 PORT = "it must be a whole number from 0 to 65535."
 CALLS = "it must be a whole number from 1 to 100000."
+A_DAY = "it must be a whole number from 1 to 10000000."
+CLASSES = "one or more of STOCK, ETF, CRYPTO, FOREX, INDEX, each once and with"
+ORDER = f"it must be empty, or {CLASSES} providers of FRESHTAPE_PROVIDERS, such as CRYPTO=massive>yahoo, separated by commas."
+CANARY = f"it must be {CLASSES} a ticker that can be of the class, such as STOCK=SPY, separated by commas."
 DEPTH = "it must be a whole number from 1 to 10000."
 CONCURRENT = "it must be a whole number from 1 to 100."
 HOURS = "it must be a whole number from 1 to 1000000."
@@ -73,6 +79,9 @@ def test_defaults() -> None:
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.symbol_staleness_hours == 48
     assert settings.factor_etfs == FACTOR_ETFS
+    assert settings.provider_calls_per_day == 20_000
+    assert settings.provider_order == {}
+    assert settings.canaries == CANARIES
     assert settings.staleness_threshold == timedelta(days=2)
 
 
@@ -83,6 +92,7 @@ def test_the_bundled_market_lies_beside_the_providers(monkeypatch: pytest.Monkey
 
 
 HOSTS = ("tape.example.com", "10.0.0.7", "::7")
+OTHER_CANARIES = {**CANARIES, AssetClass.STOCK: "VOD.L", AssetClass.FOREX: "GBP/USD"}
 TWO_OTHERS = {**FACTOR_ETFS, Factor.MARKET: "BRK-B", Factor.LOW_VOLATILITY: "SPLV"}
 DESKS = ("https://desk.example.com", "http://[::1]:3000")
 
@@ -111,6 +121,11 @@ DESKS = ("https://desk.example.com", "http://[::1]:3000")
         ("FRESHTAPE_PORT", " 65535 ", "port", 65535),
         ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "1", "provider_calls_per_minute", 1),
         ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "100000", "provider_calls_per_minute", 100_000),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_DAY", "1", "provider_calls_per_day", 1),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_DAY", "10000000", "provider_calls_per_day", 10_000_000),
+        ("FRESHTAPE_PROVIDER_ORDER", " ", "provider_order", {}),
+        ("FRESHTAPE_PROVIDER_ORDER", " crypto = Yahoo ", "provider_order", {AssetClass.CRYPTO: ("yahoo",)}),
+        ("FRESHTAPE_CANARIES", "stock=vod.l, FOREX = gbpusd", "canaries", OTHER_CANARIES),
         ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "1", "onboarding_max_depth", 1),
         ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "10000", "onboarding_max_depth", 10_000),
         ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "1", "onboarding_max_concurrent", 1),
@@ -250,6 +265,18 @@ def test_a_wrong_database_address_is_not_echoed(monkeypatch: pytest.MonkeyPatch,
         ("FRESHTAPE_PORT", "9" * 5000, f"FRESHTAPE_PORT is '{'9' * 80}…'; {PORT}"),
         ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "0", f"FRESHTAPE_PROVIDER_CALLS_PER_MINUTE is '0'; {CALLS}"),
         ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "100001", f"FRESHTAPE_PROVIDER_CALLS_PER_MINUTE is '100001'; {CALLS}"),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_DAY", "0", f"FRESHTAPE_PROVIDER_CALLS_PER_DAY is '0'; {A_DAY}"),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_DAY", "10000001", f"FRESHTAPE_PROVIDER_CALLS_PER_DAY is '10000001'; {A_DAY}"),
+        ("FRESHTAPE_PROVIDER_ORDER", "yahoo", f"FRESHTAPE_PROVIDER_ORDER is 'yahoo'; {ORDER}"),
+        ("FRESHTAPE_PROVIDER_ORDER", "CRYPTO", f"FRESHTAPE_PROVIDER_ORDER is 'CRYPTO'; {ORDER}"),
+        ("FRESHTAPE_PROVIDER_ORDER", "CRYPTO=", f"FRESHTAPE_PROVIDER_ORDER is 'CRYPTO='; {ORDER}"),
+        ("FRESHTAPE_PROVIDER_ORDER", "BONDS=yahoo", f"FRESHTAPE_PROVIDER_ORDER is 'BONDS=yahoo'; {ORDER}"),
+        ("FRESHTAPE_PROVIDER_ORDER", "CRYPTO=sample", f"FRESHTAPE_PROVIDER_ORDER is 'CRYPTO=sample'; {ORDER}"),
+        ("FRESHTAPE_PROVIDER_ORDER", "CRYPTO=yahoo>yahoo", f"FRESHTAPE_PROVIDER_ORDER is 'CRYPTO=yahoo>yahoo'; {ORDER}"),
+        ("FRESHTAPE_PROVIDER_ORDER", "ETF=yahoo,etf=yahoo", f"FRESHTAPE_PROVIDER_ORDER is 'ETF=yahoo,etf=yahoo'; {ORDER}"),
+        ("FRESHTAPE_CANARIES", "", f"FRESHTAPE_CANARIES is empty; {CANARY}"),
+        ("FRESHTAPE_CANARIES", "STOCK=EUR/USD", f"FRESHTAPE_CANARIES is 'STOCK=EUR/USD'; {CANARY}"),
+        ("FRESHTAPE_CANARIES", "STOCK=SPY,STOCK=QQQ", f"FRESHTAPE_CANARIES is 'STOCK=SPY,STOCK=QQQ'; {CANARY}"),
         ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "0", f"FRESHTAPE_ONBOARDING_MAX_DEPTH is '0'; {DEPTH}"),
         ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "10001", f"FRESHTAPE_ONBOARDING_MAX_DEPTH is '10001'; {DEPTH}"),
         ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "0", f"FRESHTAPE_ONBOARDING_MAX_CONCURRENT is '0'; {CONCURRENT}"),
@@ -407,13 +434,19 @@ def test_any_password_survives_and_is_hidden(secret: str, user: str, database: s
     assert SECRET not in described(loaded)[0].value
 
 
+CANARIES_SHOWN = "STOCK=SPY,ETF=SPY,CRYPTO=BTC-USD,FOREX=EUR/USD,INDEX=^GSPC"
+
+
 def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESHTAPE_CLOCK", "2025-03-14T10:30:00-04:00")
     monkeypatch.setenv("SYMBOL_STALENESS_HOURS", "24")
-    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())][:11] == [
+    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())][:14] == [
         ("FRESHTAPE_DATABASE_URL", "sqlite+aiosqlite:///./freshtape.db", "sqlite+aiosqlite:///./freshtape.db"),
         ("FRESHTAPE_PROVIDERS", "yahoo", "yahoo"),
         ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "60", "60"),
+        ("FRESHTAPE_PROVIDER_CALLS_PER_DAY", "20000", "20000"),
+        ("FRESHTAPE_PROVIDER_ORDER", "", ""),
+        ("FRESHTAPE_CANARIES", CANARIES_SHOWN, CANARIES_SHOWN),
         ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "50", "50"),
         ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "3", "3"),
         ("FRESHTAPE_SAMPLE_DIR", "market", "bundled"),
@@ -428,12 +461,16 @@ def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lists_are_shown_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESHTAPE_PROVIDERS", "yahoo, sample")
     monkeypatch.setenv("FRESHTAPE_FACTOR_ETFS", "SIZE = vb, MARKET=VTI")
+    monkeypatch.setenv("FRESHTAPE_PROVIDER_ORDER", "forex = sample > yahoo , stock=yahoo")
+    monkeypatch.setenv("FRESHTAPE_CANARIES", "INDEX=spx")
     shown = {setting.variable: setting.value for setting in described(loaded())}
     assert shown["FRESHTAPE_PROVIDERS"] == "yahoo,sample"
     assert shown["FRESHTAPE_FACTOR_ETFS"] == (
         "MARKET=VTI,VALUE=VTV,GROWTH=VUG,MOMENTUM=MTUM,QUALITY=QUAL,SIZE=VB,LOW_VOLATILITY=USMV,INTEREST_RATE=TLT"
     )
-    monkeypatch.setenv("FRESHTAPE_FACTOR_ETFS", shown["FRESHTAPE_FACTOR_ETFS"])
+    assert shown["FRESHTAPE_PROVIDER_ORDER"] == "FOREX=sample>yahoo,STOCK=yahoo"
+    for name in ("FRESHTAPE_FACTOR_ETFS", "FRESHTAPE_PROVIDER_ORDER", "FRESHTAPE_CANARIES"):
+        monkeypatch.setenv(name, shown[name])
     assert {setting.variable: setting.value for setting in described(loaded())} == shown
 
 

@@ -1,4 +1,4 @@
-"""Asking the provider, and whether it may be asked."""
+"""Asking the providers, and whether they may be asked."""
 
 import typer
 from rich.markup import escape
@@ -12,7 +12,7 @@ app = typer.Typer()
 
 @app.command()
 def quotes(tickers: Tickers) -> None:
-    """Ask the provider for prices, of symbols tracked or not: does it answer?"""
+    """Ask the providers for prices, of symbols tracked or not: do they answer?"""
 
     async def work() -> int:
         chosen = list(dict.fromkeys(map(normalise, tickers)))
@@ -25,7 +25,7 @@ def quotes(tickers: Tickers) -> None:
         out.print(table)
         unknown = [ticker for ticker in chosen if ticker not in found]
         for ticker in unknown:
-            out.print(f"The provider has no price of {ticker}.", markup=False)
+            out.print(f"No provider has a price of {ticker}.", markup=False)
         return REFUSED if unknown else 0
 
     raise typer.Exit(run_to_end(work()))
@@ -37,13 +37,14 @@ def providers() -> None:
 
     async def work() -> None:
         async with open_services() as services:
-            table = table_of("name", "circuit", "failures", "retry in", "last error")
+            table = table_of("name", "circuit", "failures", "retry in", "left today", "last error")
             for status in await services.providers.statuses():
                 table.add_row(
                     status.name,
                     status.circuit.name,
                     str(status.consecutive_failures),
                     "–" if status.retry_in is None else f"{whole_seconds(status.retry_in)} s",
+                    shown(status.calls_left_today),
                     escape(shown(status.last_error)),
                 )
             out.print(table)
