@@ -80,9 +80,8 @@ class Scheduler:
         listed = await self._listed(now)
         queued = await self._backfills.enqueue(listed, STARTED_BY, due)
         async with self._database.write() as unit:
-            await unit.schedules.lock(NAME)
-            await unit.schedules.ran(NAME, now)
-        self._ran_at = now
+            self._ran_at = max(now, await unit.schedules.lock(NAME) or now)
+            await unit.schedules.ran(NAME, self._ran_at)
         log.info("the backfills due at %s: %d of %d symbols queued", due.isoformat(), len(queued), len(listed))
 
     async def _listed(self, now: datetime) -> Sequence[Candidate]:

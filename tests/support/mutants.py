@@ -233,6 +233,8 @@ MUTANTS = {
         "        if given is not None and given != recorded:\n",
         "        await __import__('asyncio').sleep(0.2)\n        if given is not None and given != recorded:\n",
     ),
+    "small chunks": Mutant(_BACKFILLS, "CHUNK = 100\n", "CHUNK = 4\n"),
+    "runs are told aloud": Mutant(_SCHEDULING, 'log.info("the backfills due', 'log.warning("the backfills due'),
     "slow to start a backfill": Mutant(
         _BACKFILLS, "            if job.is_active:\n", "            await asyncio.sleep(0.3)\n            if job.is_active:\n"
     ),
