@@ -137,10 +137,10 @@ async def late(database_url: str, *mutants: str) -> tuple[int, int]:
 
 async def test_who_comes_late_to_a_run_finds_all_of_it_done(sqlite_url: str, postgresql_url: str) -> None:
     both = await asyncio.gather(late(sqlite_url), late(postgresql_url))
-    assert both == [(len(TICKERS), 0)] * 2
+    assert list(both) == [(len(TICKERS), 0)] * 2
 
 
 async def test_where_it_does_not_look_everybody_runs_it(sqlite_url: str, postgresql_url: str) -> None:
     guard = "what a run has queued is not looked at"
     both = await asyncio.gather(late(sqlite_url, guard), late(postgresql_url, guard))
-    assert both == [(len(TICKERS), len(TICKERS))] * 2
+    assert list(both) == [(len(TICKERS), len(TICKERS))] * 2

@@ -1,13 +1,13 @@
 """Filling the history of symbols, and watching it until it has ended."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from domain.backfill import Backfill, BackfillStatus
 from domain.bars import Interval
@@ -21,8 +21,6 @@ app = typer.Typer()
 
 FAILED = 1
 LOOK_SECONDS = 0.5
-
-Show = Callable[[Backfill], None]
 
 
 @app.command()
@@ -77,9 +75,9 @@ async def _tell(backfills: "Backfills", tickers: Sequence[str]) -> int:
 async def _watch(backfills: "Backfills", tickers: Sequence[str]) -> int:
     """Until all have ended: 0 when all have succeeded."""
     worst = 0
-    with _shown(len(tickers)) as show:
+    with _board(len(tickers)) as board:
         async for job in _changes(backfills, tickers):
-            show(job)
+            board.show(job)
             worst = FAILED if job.status is BackfillStatus.FAILED else worst
     return worst
 
@@ -98,29 +96,42 @@ async def _changes(backfills: "Backfills", tickers: Sequence[str]) -> AsyncItera
             await asyncio.sleep(LOOK_SECONDS)
 
 
+class _Lines:
+    """A line for each change."""
+
+    def show(self, job: Backfill) -> None:
+        out.print(_line(job), markup=False)
+
+
+class _Bars(_Lines):
+    """One for all, and one for each that is in work; what has ended is a line."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._all = progress.add_task("all", total=total)
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, job: Backfill) -> None:
+        if job.status is BackfillStatus.IN_PROGRESS:
+            if job.ticker not in self._tasks:
+                self._tasks[job.ticker] = self._progress.add_task(job.ticker)
+            self._progress.update(self._tasks[job.ticker], total=job.expected, completed=job.received)
+        elif job.ticker in self._tasks:
+            self._progress.remove_task(self._tasks.pop(job.ticker))
+        if not job.is_active:
+            self._progress.advance(self._all)
+            self._progress.console.print(_line(job), markup=False)
+
+
 @contextmanager
-def _shown(total: int) -> Iterator[Show]:
-    """A bar for each that is in work on a terminal; elsewhere a line for each change."""
+def _board(total: int) -> Iterator[_Lines]:
+    """Bars on a terminal, lines elsewhere."""
     if not err.is_terminal:
-        yield lambda job: out.print(_line(job), markup=False)
+        yield _Lines()
         return
     columns = (TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err, transient=True) as progress:
-        all_of_them = progress.add_task("all", total=total)
-        tasks = {}
-
-        def show(job: Backfill) -> None:
-            if job.is_active:
-                if job.ticker not in tasks:
-                    tasks[job.ticker] = progress.add_task(job.ticker, total=None)
-                progress.update(tasks[job.ticker], total=job.expected or None, completed=job.received)
-            else:
-                progress.console.print(_line(job), markup=False)
-                progress.advance(all_of_them)
-                if job.ticker in tasks:
-                    progress.remove_task(tasks.pop(job.ticker))
-
-        yield show
+        yield _Bars(progress, total)
 
 
 def _line(job: Backfill) -> str:
