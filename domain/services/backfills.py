@@ -43,8 +43,9 @@ class Backfills:
                 raise AlreadyBackfilling(ticker, "is being onboarded, which brings its history")
             if job.is_active:
                 raise AlreadyBackfilling(ticker)
-            await unit.backfills.save(job.asked_for((wanted,), started_by, Priority.ASKED_FOR, self._clock.now()))
-            await unit.events.append(self._started(ticker))
+            job = job.asked_for((wanted,), started_by, Priority.ASKED_FOR, self._clock.now())
+            await unit.backfills.save(job)
+            await unit.events.append(self._started(job))
         return symbol
 
     async def _chosen(self, symbol: Symbol, interval: Interval, first: date | None, last: date | None) -> Wanted:
@@ -63,7 +64,7 @@ class Backfills:
             async with self._database.write() as unit:
                 new = await self._queue(unit, wanted, started_by, since)
                 await unit.events.append(*map(self._started, new))
-            queued += new
+            queued += [job.ticker for job in new]
         return queued
 
     async def _usual(self, one: Candidate) -> tuple[Wanted, ...]:
@@ -72,7 +73,7 @@ class Backfills:
 
     async def _queue(
         self, unit: UnitOfWork, listed: Sequence[tuple[Candidate, tuple[Wanted, ...]]], started_by: str, since: datetime
-    ) -> list[str]:
+    ) -> list[Backfill]:
         now, new = self._clock.now(), []
         statuses = await unit.symbols.statuses([one.ticker for one, _ in listed])
         for one, wanted in listed:
@@ -80,12 +81,13 @@ class Backfills:
                 continue
             job = await unit.backfills.lock(one.ticker)
             if not job.is_active and not _is_queued(job, started_by, since):
-                await unit.backfills.save(job.asked_for(wanted, started_by, one.priority, now))
-                new.append(one.ticker)
+                new.append(job.asked_for(wanted, started_by, one.priority, now))
+                await unit.backfills.save(new[-1])
         return new
 
-    def _started(self, ticker: str) -> SymbolChanged:
-        return SymbolChanged(SymbolChangeKind.BACKFILL_STARTED, ticker, self._clock.now())
+    def _started(self, job: Backfill) -> SymbolChanged:
+        days = "; ".join(map(str, job.wanted))
+        return SymbolChanged(SymbolChangeKind.BACKFILL_STARTED, job.ticker, self._clock.now(), days)
 
     # ── queries
 

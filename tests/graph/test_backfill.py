@@ -208,13 +208,14 @@ async def test_whoever_follows_the_symbol_is_told(graph: GraphClient, database: 
     await backfill(graph, ticker="MSFT")
     await backfill(graph)
     query = """subscription($after: Cursor) { symbolChanged(tickers: ["AAPL"], after: $after) {
-        kind at symbol { ticker backfill { status } } } }"""
+        kind at detail symbol { ticker backfill { status } } } }"""
     async with aclosing(graph.follow(query, after=cursor)) as answers, asyncio.timeout(20):
         answer = await anext(answers)
     assert answer.data == {
         "symbolChanged": {
             "kind": "BACKFILL_STARTED",
             "at": EVENING.isoformat(),
+            "detail": "1d from 2024-03-27 to 2026-03-27",
             "symbol": {"ticker": "AAPL", "backfill": {"status": "PENDING"}},
         }
     }

@@ -73,7 +73,15 @@ async def a_night_missed(database_url: str) -> AsyncIterator[tuple[Processes, Sq
     """Every symbol of the sample market is tracked, the schedule ran last a day ago, and whatever is queued is completed at
     once."""
     await track_in(database_url, *TICKERS)
-    async with Processes(database_url, FRESHTAPE_CLOCK=THE_NEXT_MORNING) as processes, opened(database_url) as database:
+    async with (
+        Processes(
+            database_url,
+            FRESHTAPE_CLOCK=THE_NEXT_MORNING,
+            FRESHTAPE_BACKFILL_DAYS="3",
+            FRESHTAPE_BACKFILL_MINUTE_DAYS="0",
+        ) as processes,
+        opened(database_url) as database,
+    ):
         async with database.write() as unit:
             await unit.schedules.lock("backfill")
             await unit.schedules.ran("backfill", YESTERDAY)

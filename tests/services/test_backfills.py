@@ -65,7 +65,7 @@ async def test_it_is_queued_and_told_of_and_the_symbol_stays_as_it_is(backfills:
     assert await backfills.of(["AAPL"]) == {"AAPL": expected}
     assert expected.is_active
     told = changes_of(await whole_log(database))[-1]
-    assert told.event == SymbolChanged(SymbolChangeKind.BACKFILL_STARTED, "AAPL", EVENING)
+    assert told.event == SymbolChanged(SymbolChangeKind.BACKFILL_STARTED, "AAPL", EVENING, "1d from 2026-03-02 to 2026-03-06")
     assert told.symbol == symbol
 
 

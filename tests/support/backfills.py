@@ -24,7 +24,7 @@ async def succeed(database: SqlDatabase) -> list[str]:
     done: list[str] = []
     while True:
         async with database.write() as unit:
-            claim = await unit.backfills.claim(1, EVENING)
+            claim = await unit.backfills.claim(1000, EVENING)
             if claim is None:
                 return done
             await unit.backfills.save(claim.job.completed(EVENING))

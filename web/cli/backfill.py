@@ -146,5 +146,4 @@ def _line(job: Backfill) -> str:
         case BackfillStatus.PENDING if job.error:
             return f"{job.ticker} waits for its next attempt: {job.error}"
         case BackfillStatus.PENDING:
-            days = "; ".join(f"{each.interval.value} from {each.first} to {each.last}" for each in job.wanted)
-            return f"{job.ticker} is queued: {days}"
+            return f"{job.ticker} is queued: {'; '.join(map(str, job.wanted))}"
