@@ -11,6 +11,7 @@ from rich.console import Console
 
 from domain.backfill import Backfill, Priority, Wanted
 from domain.bars import Interval
+from persistence import backfill_store
 from persistence.unit_of_work import SqlDatabase
 from tests.support.backfills import backfills_of
 from tests.support.clock import EVENING
@@ -96,6 +97,22 @@ def test_what_makes_no_sense_is_wrong_usage(on_database: Freshtape, sqlite_url: 
 # ── watching
 
 
+@pytest.fixture
+def _others_at_work(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All places are taken: nobody but the test takes up what is queued."""
+    monkeypatch.setattr(backfill_store, "LEASE_SECONDS", 3600)
+    asyncio.run(occupy(database_url))
+
+
+async def occupy(database_url: str) -> None:
+    others = ("DIS", "IWM", "TLT")
+    await track_in(database_url, *others)
+    async with opened(database_url) as database:
+        for ticker in others:
+            await save(database, Backfill(ticker).asked_for((TWO_YEARS,), "api", Priority.ASKED_FOR, EVENING))
+            assert await claim(database)
+
+
 async def claim(database: SqlDatabase) -> Backfill | None:
     async with database.write() as unit:
         found = await unit.backfills.claim(100, EVENING)
@@ -134,6 +151,7 @@ async def shown_of(database_url: str, end: Callable[[Backfill], Backfill]) -> tu
     return code, out.splitlines()
 
 
+@pytest.mark.usefixtures("_others_at_work")
 async def test_it_is_watched_until_it_is_done(database_url: str) -> None:
     code, lines = await shown_of(database_url, lambda job: job.completed(EVENING))
     assert code == 0
@@ -145,20 +163,23 @@ async def test_it_is_watched_until_it_is_done(database_url: str) -> None:
     ]
 
 
-async def test_one_that_fails_says_why_and_ends_with_1(sqlite_url: str) -> None:
-    code, lines = await shown_of(sqlite_url, lambda job: job.failed("The provider sample has no bar of 2026-03-26."))
+@pytest.mark.usefixtures("_others_at_work")
+async def test_one_that_fails_says_why_and_ends_with_1(database_url: str) -> None:
+    code, lines = await shown_of(database_url, lambda job: job.failed("The provider sample has no bar of 2026-03-26."))
     assert (code, lines[-1]) == (1, "AAPL failed: The provider sample has no bar of 2026-03-26.")
 
 
-async def test_of_all_that_are_watched_one_that_fails_is_enough(sqlite_url: str) -> None:
-    await track_in(sqlite_url, "AAPL", "MSFT", "QQQ")
-    async with Processes(sqlite_url, FRESHTAPE_CLOCK=CLOCK) as processes, opened(sqlite_url) as database:
+@pytest.mark.usefixtures("_others_at_work")
+async def test_of_all_that_are_watched_one_that_fails_is_enough(database_url: str) -> None:
+    await track_in(database_url, "AAPL", "MSFT", "QQQ")
+    async with Processes(database_url, FRESHTAPE_CLOCK=CLOCK) as processes, opened(database_url) as database:
         running = asyncio.create_task(processes.command("backfill", "--all", "--wait"))
         for _ in range(3):
             job = await is_claimed(database)
             await save(database, job.failed("So it is.") if job.ticker == "MSFT" else job.completed(EVENING))
         code, out = await running
     assert code == 1
+    assert out.startswith("3 symbols of 6 queued.")
     assert {"AAPL is filled: 0 bars received, 0 new.", "MSFT failed: So it is."} < set(out.splitlines())
 
 
