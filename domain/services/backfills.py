@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from domain.backfill import Backfill, Priority, Wanted
 from domain.bars import Interval
@@ -17,6 +17,8 @@ from domain.windows import Windows, check, today_on
 
 CHUNK = 100
 """Symbols that are queued in one transaction."""
+SKEW = timedelta(minutes=1)
+"""How far the clocks of two machines may be apart. What was noted further ahead is of a clock that has been set back since."""
 
 
 class Backfills:
@@ -80,7 +82,7 @@ class Backfills:
             if not wanted or statuses.get(one.ticker) not in READY:
                 continue
             job = await unit.backfills.lock(one.ticker)
-            if not job.is_active and not _is_queued(job, started_by, since):
+            if not job.is_active and not _is_queued(job, started_by, since, now):
                 new.append(job.asked_for(wanted, started_by, one.priority, now))
                 await unit.backfills.save(new[-1])
         return new
@@ -115,5 +117,5 @@ def _chunks(listed: Sequence[Candidate]) -> Iterator[Sequence[Candidate]]:
         yield sorted(listed[start : start + CHUNK], key=lambda one: one.ticker)
 
 
-def _is_queued(job: Backfill, started_by: str, since: datetime) -> bool:
-    return job.started_by == started_by and job.queued_at is not None and job.queued_at >= since
+def _is_queued(job: Backfill, started_by: str, since: datetime, now: datetime) -> bool:
+    return job.started_by == started_by and job.queued_at is not None and since <= job.queued_at <= now + SKEW

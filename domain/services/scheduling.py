@@ -14,7 +14,7 @@ from domain.clock import Clock
 from domain.cron import Cron
 from domain.errors import StoreUnavailable
 from domain.ports import Candidate, Database
-from domain.services.backfills import Backfills
+from domain.services.backfills import SKEW, Backfills
 
 log = logging.getLogger("freshtape.schedule")
 
@@ -24,8 +24,6 @@ LOOK_SECONDS = 1.0
 JITTER_SECONDS = 60.0
 """How much later than it is due a run begins at most, by chance in each process: providers are not asked by all the world at
 the full hour, and one process is first."""
-SET_BACK = timedelta(minutes=1)
-"""A run that lies further ahead of the clock is of a clock that was ahead; less is how far the clocks of machines are apart."""
 
 
 class Scheduler:
@@ -70,7 +68,7 @@ class Scheduler:
         """When it ran last. A schedule that never did begins now, as does one that ran in the future of a clock set back."""
         async with self._database.write() as unit:
             ran_at = await unit.schedules.lock(NAME)
-            if ran_at is not None and ran_at <= now + SET_BACK:
+            if ran_at is not None and ran_at <= now + SKEW:
                 return ran_at
             await unit.schedules.ran(NAME, now)
             return now

@@ -270,7 +270,7 @@ async def test_a_run_that_is_cut_off_between_chunks_is_gone_on_with(database: Sq
 
 async def test_without_the_look_back_what_is_done_is_queued_again(database: SqlDatabase) -> None:
     await track(database, "AAPL")
-    with mutated(backfilling._is_queued, ("job.queued_at >= since", "job.queued_at > since")):
+    with mutated(backfilling._is_queued, ("since <= job.queued_at", "since < job.queued_at")):
         backfills = Backfills(database, ManualClock(), Windows())
         await queue_all(backfills)
         await succeed(database)

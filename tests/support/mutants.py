@@ -194,7 +194,7 @@ MUTANTS = {
     "backfill not locked": Mutant("persistence.backfill_store", "_one(ticker).with_for_update()", "_one(ticker)"),
     "runs of others are not looked at": Mutant(_SCHEDULING, "self._cron.next_after(self._ran_at) <= now", "now"),
     "what a run has queued is not looked at": Mutant(
-        _BACKFILLS, "not job.is_active and not _is_queued(job, started_by, since)", "not job.is_active"
+        _BACKFILLS, "not job.is_active and not _is_queued(job, started_by, since, now)", "not job.is_active"
     ),
     "runs are noted before they are made": Mutant(
         _SCHEDULING,
