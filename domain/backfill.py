@@ -43,6 +43,9 @@ class Wanted:
     first: date
     last: date
 
+    def __str__(self) -> str:
+        return f"{self.interval.value} from {self.first} to {self.last}"
+
 
 @dataclass(frozen=True, slots=True)
 class Backfill:

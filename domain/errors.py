@@ -12,6 +12,8 @@ Refusal
 ├── JobNotFound            there never was such a job, or it is forgotten
 ├── JobNotRetryable        it is under way, or it has succeeded
 ├── JobNotCancellable      it has ended
+├── AlreadyBackfilling     one backfill of a symbol at a time
+├── InvalidRange           days that cannot be backfilled
 ├── InvalidPortfolio       the file has mistakes
 ├── PortfolioNotFound      there is none, or it was removed
 ├── SessionNotRunning      a command to a session that nobody runs
@@ -171,6 +173,25 @@ class JobNotCancellable(Refusal):
     def __str__(self) -> str:
         is_so = f"The onboarding of {self.job.ticker} is {self.job.status.value} already"
         return f"{is_so}; one that is pending or under way can be cancelled."
+
+
+@dataclass(eq=False)
+class AlreadyBackfilling(Refusal):
+    ticker: str
+    detail: str = "is being backfilled already; what is wanted beyond that can be asked for when it has ended"
+    code = "ALREADY_BACKFILLING"
+
+    def __str__(self) -> str:
+        return f"{self.ticker} {self.detail}."
+
+
+@dataclass(eq=False)
+class InvalidRange(Refusal):
+    sentence: str
+    code = "INVALID_RANGE"
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 @dataclass(eq=False)

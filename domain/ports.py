@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
-from domain.backfill import Backfill, BackfillStatus
+from domain.backfill import Backfill, BackfillStatus, Priority
 from domain.bars import Bar, CorporateAction, History, Interval
 from domain.errors import RefreshInFlight
 from domain.events import Event, Logged, Position
@@ -472,6 +472,16 @@ class BackfillClaim:
     token: int
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A symbol whose history the schedule keeps filled."""
+
+    ticker: str
+    asset_class: AssetClass
+    exchange: str | None
+    priority: Priority
+
+
 class BackfillStore(Protocol):
     """A backfill for each symbol. Its leases and waits run on the database's own time, never on the market clock."""
 
@@ -506,6 +516,10 @@ class BackfillStore(Protocol):
         ...
 
     async def counts(self) -> Mapping[BackfillStatus, int]: ...
+
+    async def candidates(self) -> list[Candidate]:
+        """The symbols that are ACTIVE or SUSPECT, by priority and then by ticker."""
+        ...
 
 
 class QualityStore(Protocol):

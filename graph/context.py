@@ -9,12 +9,14 @@ from graphql import DocumentNode
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
+from domain.backfill import Backfill
 from domain.clock import Clock
 from domain.errors import RefreshInFlight
 from domain.factors import Exposure, Factor
 from domain.levels import PriceLevel
 from domain.portfolio import Holding
 from domain.ports import BarPage, BarQuery, EventFeed
+from domain.services.backfills import Backfills
 from domain.services.measuring import Measuring
 from domain.services.onboarding import Onboarding
 from domain.services.portfolios import Portfolios
@@ -40,6 +42,7 @@ class Services:
     symbols: Symbols
     refreshing: Refreshing
     onboarding: Onboarding
+    backfills: Backfills
     measuring: Measuring
     providers: Providers
     portfolios: Portfolios
@@ -65,6 +68,10 @@ class Reading:
     @cached_property
     def refreshes(self) -> DataLoader[str, RefreshInFlight | None]:
         return DataLoader(load_fn=self._refreshes)
+
+    @cached_property
+    def backfills(self) -> DataLoader[str, Backfill]:
+        return DataLoader(load_fn=self._backfills)
 
     @cached_property
     def bars(self) -> DataLoader[tuple[str, BarQuery], BarPage]:
@@ -98,6 +105,10 @@ class Reading:
     async def _refreshes(self, tickers: list[str]) -> list[RefreshInFlight | None]:
         found = await self.symbols.refreshes(tickers)
         return [found.get(ticker) for ticker in tickers]
+
+    async def _backfills(self, tickers: list[str]) -> list[Backfill]:
+        found = await self._services.backfills.of(tickers)
+        return [found[ticker] for ticker in tickers]
 
     async def _holdings(self, portfolio_ids: list[str]) -> list[list[Holding]]:
         found = await self._services.portfolios.holdings(portfolio_ids)

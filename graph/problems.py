@@ -82,6 +82,16 @@ class JobNotCancellable(Problem):
 
 
 @strawberry.type
+class AlreadyBackfilling(Problem):
+    ticker: str
+
+
+@strawberry.type
+class InvalidRange(Problem):
+    pass
+
+
+@strawberry.type
 class PortfolioNotFound(Problem):
     portfolio_id: strawberry.ID
 
@@ -137,6 +147,8 @@ ANSWERS = (
     _Answer(errors.JobNotFound, JobNotFound, lambda e: {"job_id": global_id("OnboardingJob", e.job_id)}),
     _Answer(errors.JobNotRetryable, JobNotRetryable, lambda e: {"job": OnboardingJob.from_domain(e.job)}),
     _Answer(errors.JobNotCancellable, JobNotCancellable, lambda e: {"job": OnboardingJob.from_domain(e.job)}),
+    _Answer(errors.AlreadyBackfilling, AlreadyBackfilling, lambda e: {"ticker": e.ticker}),
+    _Answer(errors.InvalidRange, InvalidRange, lambda e: {}),
     _Answer(errors.PortfolioNotFound, PortfolioNotFound, lambda e: {"portfolio_id": e.portfolio}),
     _Answer(errors.SessionNotRunning, SessionNotRunning, lambda e: {}),
     _Answer(errors.InvalidSession, InvalidSession, lambda e: {"field": e.field}),

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.backfill import Backfill, BackfillStatus, Priority, Wanted
 from domain.bars import Interval
-from domain.ports import BackfillClaim
-from persistence.tables import backfills
+from domain.ports import BackfillClaim, Candidate
+from domain.symbols import SymbolStatus
+from persistence.tables import backfills, positions, symbols
 from persistence.types import real_time
 
 LEASE_SECONDS = 15
@@ -82,6 +83,20 @@ class SqlBackfillStore:
         asked = or_(~_is_pending, backfills.c.due_at.is_not(None))
         each = select(backfills.c.status, func.count()).where(asked).group_by(backfills.c.status)
         return {row[0]: row[1] for row in await self._connection.execute(each)}
+
+    async def candidates(self) -> list[Candidate]:
+        is_open = and_(positions.c.ticker == symbols.c.ticker, positions.c.exit_date.is_(None))
+        is_held = select(positions.c.ticker).where(is_open).exists().label("is_held")
+        kept = symbols.c.status.in_((SymbolStatus.ACTIVE, SymbolStatus.SUSPECT))
+        rows = await self._connection.execute(
+            select(symbols.c.ticker, symbols.c.asset_class, symbols.c.exchange, is_held)
+            .where(kept)
+            .order_by(is_held.desc(), symbols.c.ticker)
+        )
+        return [
+            Candidate(row.ticker, row.asset_class, row.exchange, Priority.HELD if row.is_held else Priority.SCHEDULED)
+            for row in rows
+        ]
 
 
 def _one(ticker: str) -> Any:

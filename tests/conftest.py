@@ -14,6 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL
 
 from domain.factors import FACTOR_ETFS, FactorModel
+from domain.services.backfills import Backfills
 from domain.services.measuring import Measuring
 from domain.services.onboarding import Onboarding
 from domain.services.pipeline import Pipeline
@@ -26,6 +27,7 @@ from domain.services.symbols import Symbols
 from domain.services.telling import BarFeed
 from domain.services.watching import SessionWatch
 from domain.session import StreamingRules
+from domain.windows import Windows
 from graph.context import About, Services
 from persistence.catalogue import SqlCatalogue
 from persistence.engine import Engine
@@ -57,7 +59,9 @@ def _no_settings_of_the_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     for name in list(os.environ):
-        if name == "SYMBOL_STALENESS_HOURS" or (name.startswith("FRESHTAPE_") and not name.startswith("FRESHTAPE_TEST_")):
+        if name in ("SYMBOL_STALENESS_HOURS", "BACKFILL_CRON") or (
+            name.startswith("FRESHTAPE_") and not name.startswith("FRESHTAPE_TEST_")
+        ):
             monkeypatch.delenv(name)
 
 
@@ -154,6 +158,7 @@ def services(database: SqlDatabase, provider: StubProvider, clock: ManualClock, 
         symbols=Symbols(database, catalogue, provider, queue, clock, timedelta(hours=48)),
         refreshing=refreshing,
         onboarding=Onboarding(database, feed, queue, clock),
+        backfills=Backfills(database, clock, Windows()),
         measuring=Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock, timedelta(hours=48)),
         providers=Providers(database, [provider]),
         portfolios=Portfolios(database, queue, clock),

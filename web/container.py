@@ -11,10 +11,12 @@ from types import MappingProxyType
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.clock import Clock
+from domain.cron import Cron
 from domain.errors import StoreUnavailable
 from domain.factors import FactorModel
 from domain.gates import Budget
 from domain.ports import LiveFeed, MarketDataProvider
+from domain.services.backfills import Backfills
 from domain.services.canary import Canary
 from domain.services.leadership import Tools
 from domain.services.leading import Leader
@@ -26,6 +28,7 @@ from domain.services.polling import PollingFeed
 from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
+from domain.services.scheduling import Scheduler
 from domain.services.sessions import Sessions
 from domain.services.symbols import Symbols
 from domain.services.telling import BarFeed
@@ -67,7 +70,8 @@ class DatabaseUnavailable(CannotStart):
 
 @dataclass(frozen=True)
 class Container:
-    """Everything a process needs; `clock_generation` is that of the clock it runs on."""
+    """Everything a process needs; `clock_generation` is that of the clock it runs on. `scheduler` is None where nothing is
+    scheduled."""
 
     settings: Settings
     engine: Engine
@@ -79,6 +83,7 @@ class Container:
     canary: Canary
     watch: SessionWatch
     leader: Leader
+    scheduler: Scheduler | None
     session_config: SessionConfig
     clock_generation: int
 
@@ -181,6 +186,7 @@ def _wired(
         symbols=Symbols(database, catalogue, provider, queue, clock.clock, settings.staleness_threshold),
         refreshing=refreshing,
         onboarding=Onboarding(database, feed, queue, clock.clock),
+        backfills=Backfills(database, clock.clock, settings.backfill_windows),
         measuring=measuring,
         providers=Providers(database, gated, budgets),
         portfolios=Portfolios(database, queue, clock.clock),
@@ -197,6 +203,8 @@ def _wired(
 
     loading = Loading(database, provider, services.onboarding, clock.clock)
     tools = Tools(database, loading, services.bar_feed, open_feed, clock.clock, session_config.rules, metrics)
+    cron = settings.backfill_cron
+    scheduler = Scheduler(database, services.backfills, clock.clock, Cron(cron)) if cron else None
     return Container(
         settings,
         engine,
@@ -208,6 +216,7 @@ def _wired(
         Canary(provider.asked, clock.clock, settings.canaries),
         watch,
         Leader(feed, tools),
+        scheduler,
         session_config,
         clock.generation,
     )
@@ -267,13 +276,20 @@ async def running_loops(
         if container.settings.session_config is not None:
             loops.start("session config", container.session_config.run)
         if works:
-            worker = Worker(container.pipeline, container.feed)
-            loops.start("onboarding", worker.run)
-            loops.start("onboarding news", worker.listen)
-            loops.start("session leader", container.leader.run)
-            loops.start("session news", container.leader.listen)
+            _start_work(container, loops)
         for name, loop in beside.items():
             loops.start(name, loop)
         if container.engine.kind == "postgresql":
             loops.start("listener", Listener(container.settings.database_url, container.feed).run)
         yield
+
+
+def _start_work(container: Container, loops: Loops) -> None:
+    """What one process of all that work must do, whichever comes first."""
+    worker = Worker(container.pipeline, container.feed)
+    loops.start("onboarding", worker.run)
+    loops.start("onboarding news", worker.listen)
+    loops.start("session leader", container.leader.run)
+    loops.start("session news", container.leader.listen)
+    if container.scheduler is not None:
+        loops.start("schedule", container.scheduler.run)

@@ -17,7 +17,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import quote_plus, urlsplit
 
 from dotenv.parser import parse_stream
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
@@ -25,11 +25,13 @@ from sqlalchemy.exc import ArgumentError
 
 import providers
 from domain.clock import parse_instant
+from domain.cron import Cron
 from domain.errors import InvalidTicker
 from domain.factors import FACTOR_ETFS, Factor
 from domain.services.canary import CANARIES
 from domain.session import CHECK_INTERVAL, CHECKS, THRESHOLD_SECONDS
 from domain.tickers import AssetClass, check_class, normalise
+from domain.windows import Windows
 from graph.limits import Limits
 from web.doors import LOOPBACK
 
@@ -206,6 +208,10 @@ def _file(value: str | Path | None) -> Path | None:
     return Path(text) if text else None
 
 
+def _cron(text: str) -> str:
+    return Cron(text).expression if text else ""
+
+
 def _if_given(value: str | int | None) -> str | int | None:
     return None if isinstance(value, str) and not value.strip() else value
 
@@ -255,6 +261,7 @@ class Settings(BaseSettings):
         extra="ignore",  # a .env is often shared with other programs
         frozen=True,
         hide_input_in_errors=True,
+        loc_by_alias=False,
         str_strip_whitespace=True,
     )
 
@@ -319,6 +326,36 @@ class Settings(BaseSettings):
         ge=1,
         le=100,
         description="How many onboardings are under way at a time, over all processes.",
+        json_schema_extra={"allowed": "a whole number from 1 to 100"},
+    )
+    backfill_cron: Annotated[str, AfterValidator(_cron)] = Field(
+        default="0 2 * * *",
+        validation_alias=AliasChoices("freshtape_backfill_cron", "backfill_cron"),  # an alias takes no prefix
+        description="When the history of every symbol is filled, in UTC, up to a minute later. Empty: only when it is asked "
+        "for. `BACKFILL_CRON` does as well.",
+        json_schema_extra={
+            "allowed": "empty, or minute, hour, day of the month, month and day of the week as cron has them, such as 0 2 * * *"
+        },
+    )
+    backfill_days: int = Field(
+        default=730,
+        ge=0,
+        le=3650,
+        description="How many days back daily bars are filled, where nobody says otherwise. 0: not by the schedule.",
+        json_schema_extra={"allowed": "a whole number from 0 to 3650"},
+    )
+    backfill_minute_days: int = Field(
+        default=7,
+        ge=0,
+        le=365,
+        description="How many days back minutes are filled, with the longer bars made of them. 0: not by the schedule.",
+        json_schema_extra={"allowed": "a whole number from 0 to 365"},
+    )
+    backfill_max_concurrent: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="How many backfills are under way at a time, over all processes.",
         json_schema_extra={"allowed": "a whole number from 1 to 100"},
     )
     sample_dir: Annotated[Path, BeforeValidator(_sample_dir)] = Field(
@@ -470,6 +507,10 @@ class Settings(BaseSettings):
         return frozenset({*LOOPBACK, self.host.lower(), *self.allowed_hosts})
 
     @property
+    def backfill_windows(self) -> Windows:
+        return Windows(self.backfill_days, self.backfill_minute_days)
+
+    @property
     def staleness_threshold(self) -> timedelta:
         return timedelta(hours=self.symbol_staleness_hours)
 
@@ -573,7 +614,9 @@ def _warning(name: str, known: dict[str, str]) -> str:
 
 
 def _variable(name: str) -> str:
-    return str(Settings.model_fields[name].validation_alias or PREFIX + name).upper()
+    """The first of its names."""
+    alias = Settings.model_fields[name].validation_alias
+    return str(alias.choices[0] if isinstance(alias, AliasChoices) else alias or PREFIX + name).upper()
 
 
 def _allowed(field: FieldInfo) -> str:

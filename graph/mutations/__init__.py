@@ -2,6 +2,7 @@
 
 import strawberry
 
+from graph.mutations.backfills import BackfillMutations
 from graph.mutations.onboarding import OnboardingMutations
 from graph.mutations.portfolios import PortfolioMutations
 from graph.mutations.session import SessionMutations
@@ -9,5 +10,5 @@ from graph.mutations.symbols import SymbolMutations
 
 
 @strawberry.type
-class Mutation(SymbolMutations, OnboardingMutations, PortfolioMutations, SessionMutations):
+class Mutation(SymbolMutations, OnboardingMutations, BackfillMutations, PortfolioMutations, SessionMutations):
     pass

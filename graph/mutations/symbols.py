@@ -116,7 +116,7 @@ class SymbolMutations:
         )
     )
     async def remove_symbol(self, info: Info, input: RemoveSymbolInput) -> RemoveSymbolResult:
-        symbol = await info.context.services.symbols.remove(_known(input.ticker), input.expected_version)
+        symbol = await info.context.services.symbols.remove(known(input.ticker), input.expected_version)
         return SymbolRemoved(symbol=Symbol.from_domain(symbol, info.context.read_now()))
 
     @strawberry.mutation(
@@ -127,7 +127,7 @@ class SymbolMutations:
     )
     async def refresh_symbol(self, info: Info, input: RefreshSymbolInput) -> RefreshSymbolResult:
         expected = optional(input.expected_version)
-        done = await info.context.services.refreshing.refresh(_known(input.ticker), expected, "api")
+        done = await info.context.services.refreshing.refresh(known(input.ticker), expected, "api")
         return SymbolRefreshed.from_domain(done, info.context)
 
 
@@ -140,7 +140,7 @@ def _name(text: str | None) -> str | None:
     return text
 
 
-def _known(text: str) -> str:
+def known(text: str) -> str:
     """A canonical ticker; what is no ticker cannot be tracked."""
     try:
         return normalise(text)

@@ -2,6 +2,7 @@
 
 import strawberry
 
+from domain.backfill import BackfillStatus
 from domain.bars import Interval
 from domain.events import SymbolChangeKind
 from domain.factors import ExposureQuality
@@ -17,6 +18,7 @@ from domain.tickers import AssetClass
 
 __all__ = [
     "AssetClass",
+    "BackfillStatus",
     "CircuitState",
     "Direction",
     "ExposureQuality",
@@ -59,6 +61,7 @@ _MEANINGS = {
 
 for _enum in (
     AssetClass,
+    BackfillStatus,
     CircuitState,
     Direction,
     ExposureQuality,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import strawberry
 
+from domain import backfill as domain_backfill
 from domain import levels as domain_levels
 from domain import symbols as domain
 from domain.errors import RefreshInFlight
@@ -16,7 +17,7 @@ from graph.context import Reading
 from graph.paging import PageInfo, write_cursor
 from graph.scalars import given, optional
 from graph.types.bar import BarConnection, bar_query
-from graph.types.enums import AssetClass, Direction, Interval, LevelKind, StalenessReason, SymbolStatus
+from graph.types.enums import AssetClass, BackfillStatus, Direction, Interval, LevelKind, StalenessReason, SymbolStatus
 from graph.types.factor import FactorExposure
 from graph.types.node import Node, global_id
 
@@ -53,6 +54,30 @@ class RefreshJob:
     @classmethod
     def from_domain(cls, refresh: RefreshInFlight) -> "RefreshJob":
         return cls(ticker=refresh.ticker, started_at=refresh.started_at, started_by=refresh.started_by)
+
+
+@strawberry.type(
+    description=(
+        "How a symbol's backfill stands; PENDING with nulls where there never was one. Only success moves lastSuccessAt. "
+        "recordsInserted counts the bars that were new."
+    )
+)
+class BackfillState:
+    status: BackfillStatus
+    error: str | None
+    last_attempt_at: datetime | None
+    last_success_at: datetime | None
+    records_inserted: int | None
+
+    @classmethod
+    def from_domain(cls, job: domain_backfill.Backfill) -> "BackfillState":
+        return cls(
+            status=job.status,
+            error=job.error,
+            last_attempt_at=job.last_attempt_at,
+            last_success_at=job.last_success_at,
+            records_inserted=job.records_inserted,
+        )
 
 
 @strawberry.type
@@ -161,6 +186,10 @@ class Symbol(Node):
     async def refresh(self) -> RefreshJob | None:
         found = await self.reading.refreshes.load(self.ticker)
         return RefreshJob.from_domain(found) if found is not None else None
+
+    @strawberry.field(description="The present backfill, or the last one.")
+    async def backfill(self) -> BackfillState:
+        return BackfillState.from_domain(await self.reading.backfills.load(self.ticker))
 
     @strawberry.field(
         description="One for each factor, as measured when the symbol was onboarded; UNAVAILABLE where it never was."

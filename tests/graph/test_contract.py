@@ -28,13 +28,11 @@ ROOT = Path(__file__).parents[2]
 
 NOT_YET = frozenset(
     {
-        "Mutation.backfillSymbol",
         "Mutation.createApiKey",
         "Mutation.revokeApiKey",
         "Query.apiKeys",
         "Service.freshness",
         "Service.loops",
-        "Symbol.backfill",
         "Symbol.revisions",
         "Symbol.stats",
     }

@@ -95,6 +95,7 @@ async def test_what_is_not_asked_for_is_not_read(universe: GraphClient, statemen
     assert await count("levels { price }") == 1
     assert await count("a: levels { price } b: levels(kind: SUPPORT, first: 1) { price }") == 1
     assert await count("refresh { startedBy }") == 1
+    assert await count("backfill { status lastSuccessAt }") == 1
     assert await count("factorExposures { beta }") == 1
     assert (
         0 < await count("bars { nodes { close } }") <= 3

@@ -11,6 +11,7 @@ import pytest
 
 from domain.events import SymbolChangeKind
 from domain.factors import FACTOR_ETFS, FactorModel
+from domain.services.backfills import Backfills
 from domain.services.measuring import Measuring
 from domain.services.onboarding import Onboarding
 from domain.services.portfolios import Portfolios
@@ -23,6 +24,7 @@ from domain.services.telling import BarFeed
 from domain.services.watching import SessionWatch
 from domain.session import StreamingRules
 from domain.symbols import SymbolStatus
+from domain.windows import Windows
 from graph.context import About, Services
 from persistence.catalogue import SqlCatalogue
 from persistence.engine import Engine
@@ -240,6 +242,7 @@ def services_on(database: SqlDatabase) -> Services:
         symbols=Symbols(database, catalogue, provider, queue, clock, threshold),
         refreshing=refreshing,
         onboarding=Onboarding(database, feed, queue, clock),
+        backfills=Backfills(database, clock, Windows()),
         measuring=Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock, threshold),
         providers=Providers(database, [provider]),
         portfolios=Portfolios(database, queue, clock),

@@ -43,6 +43,8 @@ _LANES = "domain.lanes"
 _LEADERSHIP = "domain.services.leadership"
 _SESSION = "domain.session"
 _SESSION_STORE = "persistence.session_store"
+_BACKFILLS = "domain.services.backfills"
+_SCHEDULING = "domain.services.scheduling"
 _DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 MUTANTS = {
@@ -190,6 +192,19 @@ MUTANTS = {
     "session leases never lapse": Mutant(_SESSION_STORE, "LEASE_SECONDS = 8\n", "LEASE_SECONDS = 3600\n"),
     "session not locked": Mutant(_SESSION_STORE, "_SESSION.with_for_update()", "_SESSION"),
     "session leases are nothing": Mutant(_SESSION_STORE, "is_free=row.lease_expires_at <= row.real_now", "is_free=True"),
+    "backfill not locked": Mutant("persistence.backfill_store", "_one(ticker).with_for_update()", "_one(ticker)"),
+    "runs of others are not looked at": Mutant(_SCHEDULING, "self._cron.next_after(self._ran_at) <= now", "now"),
+    "what a run has queued is not looked at": Mutant(
+        _BACKFILLS, "not job.is_active and not _is_queued(job, started_by, since, now)", "not job.is_active"
+    ),
+    "runs are noted before they are made": Mutant(
+        _SCHEDULING,
+        "        queued = await self._backfills.enqueue(listed, STARTED_BY, due)\n",
+        "        async with self._database.write() as unit:\n"
+        "            await unit.schedules.lock(NAME)\n"
+        "            await unit.schedules.ran(NAME, now)\n"
+        "        queued = await self._backfills.enqueue(listed, STARTED_BY, due)\n",
+    ),
     # ── other circumstances, in which the guards must hold all the same
     "no new job is taken up": Mutant(_JOBS, ".where(or_(_is_lapsed, _is_due(places)))\n", ".where(_is_lapsed)\n"),
     "short job lease": Mutant(_JOBS, "LEASE_SECONDS = 15\n", "LEASE_SECONDS = 3\n"),
@@ -218,6 +233,20 @@ MUTANTS = {
         "persistence.market_clock",
         "        if given is not None and given != recorded:\n",
         "        await __import__('asyncio').sleep(0.2)\n        if given is not None and given != recorded:\n",
+    ),
+    "small chunks": Mutant(_BACKFILLS, "CHUNK = 100\n", "CHUNK = 4\n"),
+    "runs are told aloud": Mutant(_SCHEDULING, 'log.info("the backfills due', 'log.warning("the backfills due'),
+    "slow to start a backfill": Mutant(
+        _BACKFILLS, "            if job.is_active:\n", "            await asyncio.sleep(0.3)\n            if job.is_active:\n"
+    ),
+    "runs when another has, and all are done": Mutant(
+        _SCHEDULING,
+        "        listed = await self._listed(now)\n",
+        "        listed = await self._listed(now)\n"
+        "        while await self._noted(now) < due or any(\n"
+        "            job.is_active for job in (await self._backfills.of([one.ticker for one in listed])).values()\n"
+        "        ):\n"
+        "            await asyncio.sleep(0.05)\n",
     ),
     "slow to remove": Mutant(
         "domain.services.symbols",

@@ -1,5 +1,6 @@
 """The wiring: what may start on which database, and under which clock."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -184,3 +185,17 @@ async def test_calendars_are_there_before_the_first_request(sqlite_url: str, mon
     monkeypatch.setattr("domain.services.symbols.calendar_for", lambda *listing: built.append(listing))
     async with open_container(settings(sqlite_url, clock=EVENING, sample_dir=Path("providers/sample_data"))):
         assert built == [(AssetClass.STOCK, None)]
+
+
+@pytest.mark.parametrize(
+    ("cron", "works", "is_scheduled"), [("0 2 * * *", True, True), ("", True, False), ("0 2 * * *", False, False)]
+)
+async def test_who_works_keeps_the_schedule_if_there_is_one(
+    sqlite_url: str, cron: str, works: bool, is_scheduled: bool
+) -> None:
+    async with (
+        open_container(settings(sqlite_url, clock=EVENING, backfill_cron=cron)) as container,
+        running_loops(container, on_clock_replaced=lambda: None, works=works),
+    ):
+        names = {task.get_name() for task in asyncio.all_tasks()}
+    assert ("schedule" in names) is is_scheduled

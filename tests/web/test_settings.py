@@ -13,6 +13,7 @@ import providers
 from domain.factors import FACTOR_ETFS, Factor
 from domain.services.canary import CANARIES
 from domain.tickers import AssetClass
+from domain.windows import Windows
 from graph.limits import Limits
 from web.settings import Settings, WrongSetting, configuration_page, described, load_settings
 
@@ -36,6 +37,7 @@ ORDER = f"it must be empty, or {CLASSES} providers of FRESHTAPE_PROVIDERS, such 
 CANARY = f"it must be {CLASSES} a ticker that can be of the class, such as STOCK=SPY, separated by commas."
 DEPTH = "it must be a whole number from 1 to 10000."
 CONCURRENT = "it must be a whole number from 1 to 100."
+CRON = "it must be empty, or minute, hour, day of the month, month and day of the week as cron has them, such as 0 2 * * *."
 HOURS = "it must be a whole number from 1 to 1000000."
 FACTORS = (
     "it must be one or more of MARKET, VALUE, GROWTH, MOMENTUM, QUALITY, SIZE, LOW_VOLATILITY, INTEREST_RATE, each once and "
@@ -47,7 +49,7 @@ FACTORS = (
 def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working directory without `.env`, a sample market in it, and nothing else in the environment."""
     for name in os.environ:
-        if name.upper().startswith("FRESHTAPE_") or name.upper() == "SYMBOL_STALENESS_HOURS":
+        if name.upper().startswith("FRESHTAPE_") or name.upper() in ("SYMBOL_STALENESS_HOURS", "BACKFILL_CRON"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     Path("market").mkdir()
@@ -74,6 +76,8 @@ def test_defaults() -> None:
     assert settings.providers == ("yahoo",)
     assert settings.provider_calls_per_minute == 60
     assert (settings.onboarding_max_depth, settings.onboarding_max_concurrent) == (50, 3)
+    assert (settings.backfill_cron, settings.backfill_max_concurrent) == ("0 2 * * *", 3)
+    assert settings.backfill_windows == Windows(daily=730, minute=7)
     assert settings.yahoo_url == ""
     assert settings.clock is None
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
@@ -130,6 +134,13 @@ DESKS = ("https://desk.example.com", "http://[::1]:3000")
         ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "10000", "onboarding_max_depth", 10_000),
         ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "1", "onboarding_max_concurrent", 1),
         ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "100", "onboarding_max_concurrent", 100),
+        ("FRESHTAPE_BACKFILL_CRON", "", "backfill_cron", ""),
+        ("FRESHTAPE_BACKFILL_CRON", " */30 8-17 * * mon-fri ", "backfill_cron", "*/30 8-17 * * mon-fri"),
+        ("BACKFILL_CRON", "0 3 * * *", "backfill_cron", "0 3 * * *"),
+        ("FRESHTAPE_BACKFILL_DAYS", "0", "backfill_windows", Windows(daily=0, minute=7)),
+        ("FRESHTAPE_BACKFILL_DAYS", "3650", "backfill_windows", Windows(daily=3650, minute=7)),
+        ("FRESHTAPE_BACKFILL_MINUTE_DAYS", "365", "backfill_windows", Windows(daily=730, minute=365)),
+        ("FRESHTAPE_BACKFILL_MAX_CONCURRENT", "100", "backfill_max_concurrent", 100),
         ("SYMBOL_STALENESS_HOURS", "1", "symbol_staleness_hours", 1),
         ("SYMBOL_STALENESS_HOURS", "1000000", "symbol_staleness_hours", 1_000_000),
         ("SYMBOL_STALENESS_HOURS", "1000000", "staleness_threshold", timedelta(hours=1_000_000)),
@@ -281,6 +292,12 @@ def test_a_wrong_database_address_is_not_echoed(monkeypatch: pytest.MonkeyPatch,
         ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "10001", f"FRESHTAPE_ONBOARDING_MAX_DEPTH is '10001'; {DEPTH}"),
         ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "0", f"FRESHTAPE_ONBOARDING_MAX_CONCURRENT is '0'; {CONCURRENT}"),
         ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "101", f"FRESHTAPE_ONBOARDING_MAX_CONCURRENT is '101'; {CONCURRENT}"),
+        ("FRESHTAPE_BACKFILL_CRON", "daily", f"FRESHTAPE_BACKFILL_CRON is 'daily'; {CRON}"),
+        ("FRESHTAPE_BACKFILL_CRON", "0 2 * *", f"FRESHTAPE_BACKFILL_CRON is '0 2 * *'; {CRON}"),
+        ("FRESHTAPE_BACKFILL_CRON", "0 24 * * *", f"FRESHTAPE_BACKFILL_CRON is '0 24 * * *'; {CRON}"),
+        ("FRESHTAPE_BACKFILL_CRON", "0 2 31 2 *", f"FRESHTAPE_BACKFILL_CRON is '0 2 31 2 *'; {CRON}"),
+        ("BACKFILL_CRON", "@daily", f"FRESHTAPE_BACKFILL_CRON is '@daily'; {CRON}"),
+        ("FRESHTAPE_BACKFILL_DAYS", "-1", "FRESHTAPE_BACKFILL_DAYS is '-1'; it must be a whole number from 0 to 3650."),
         ("SYMBOL_STALENESS_HOURS", "", f"SYMBOL_STALENESS_HOURS is empty; {HOURS}"),
         ("SYMBOL_STALENESS_HOURS", "0", f"SYMBOL_STALENESS_HOURS is '0'; {HOURS}"),
         ("SYMBOL_STALENESS_HOURS", "1.5", f"SYMBOL_STALENESS_HOURS is '1.5'; {HOURS}"),
@@ -440,7 +457,7 @@ CANARIES_SHOWN = "STOCK=SPY,ETF=SPY,CRYPTO=BTC-USD,FOREX=EUR/USD,INDEX=^GSPC"
 def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESHTAPE_CLOCK", "2025-03-14T10:30:00-04:00")
     monkeypatch.setenv("SYMBOL_STALENESS_HOURS", "24")
-    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())][:14] == [
+    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())][:18] == [
         ("FRESHTAPE_DATABASE_URL", "sqlite+aiosqlite:///./freshtape.db", "sqlite+aiosqlite:///./freshtape.db"),
         ("FRESHTAPE_PROVIDERS", "yahoo", "yahoo"),
         ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "60", "60"),
@@ -449,6 +466,10 @@ def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
         ("FRESHTAPE_CANARIES", CANARIES_SHOWN, CANARIES_SHOWN),
         ("FRESHTAPE_ONBOARDING_MAX_DEPTH", "50", "50"),
         ("FRESHTAPE_ONBOARDING_MAX_CONCURRENT", "3", "3"),
+        ("FRESHTAPE_BACKFILL_CRON", "0 2 * * *", "0 2 * * *"),
+        ("FRESHTAPE_BACKFILL_DAYS", "730", "730"),
+        ("FRESHTAPE_BACKFILL_MINUTE_DAYS", "7", "7"),
+        ("FRESHTAPE_BACKFILL_MAX_CONCURRENT", "3", "3"),
         ("FRESHTAPE_SAMPLE_DIR", "market", "bundled"),
         ("FRESHTAPE_YAHOO_URL", "", ""),
         ("FRESHTAPE_CLOCK", "2025-03-14T14:30:00+00:00", ""),
@@ -498,3 +519,9 @@ def test_settings_are_frozen() -> None:
     settings = loaded()
     with pytest.raises(ValidationError, match="frozen"):
         settings.port = 1
+
+
+def test_of_the_two_names_of_the_cron_the_one_with_the_prefix_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKFILL_CRON", "0 3 * * *")
+    monkeypatch.setenv("FRESHTAPE_BACKFILL_CRON", "")
+    assert loaded().backfill_cron == ""
