@@ -23,11 +23,12 @@ from domain.clock import SystemClock
 from domain.errors import InvalidTicker, ProviderUnavailable, SymbolNotFound, Trouble
 from domain.symbols import Symbol
 from domain.tickers import COIN_QUOTES, COINS, CURRENCIES, FORMS, AssetClass, form_of, normalise
+from providers import calling, yahoo_session
 from providers import yahoo as yahoo_module
-from providers import yahoo_session
+from providers.calling import Calls, seconds_to_wait
 from providers.sample import SampleProvider
+from providers.shapes import PRESENT, Asked
 from providers.yahoo import QUOTES_AT_ONCE, THREADS, YahooProvider
-from providers.yahoo_session import YahooSession, seconds_to_wait
 from providers.yahoo_shapes import Row, Unit, decimal_of, history_of, minutes_of, ticker_of, unit_of, yahoo_symbol
 from tests.support.clock import EVENING, ManualClock
 from tests.support.figures import told
@@ -53,6 +54,10 @@ def recorded(ticker: str) -> list[dict[str, str]]:
 
 async def daily(provider: YahooProvider, of: Symbol, start: date = START, until: datetime = EVENING) -> History:
     return await provider.history(of, Interval.ONE_DAY, start, until)
+
+
+def asked(of: Symbol, start: date, until: datetime, now: datetime = EVENING) -> Asked:
+    return Asked(of, start, until, now)
 
 
 async def refused(answer: Awaitable[Any]) -> ProviderUnavailable:
@@ -103,22 +108,46 @@ async def test_every_class(yahoo: YahooProvider) -> None:
         assert profile.currency == ("JPY" if ticker == "USD/JPY" else "USD")
         told = await daily(yahoo, Symbol.tracked(profile, None, None), date(2026, 3, 20), EVENING)
         expected = [date(2026, 3, day) for day in range(20, 28) if days == 7 or date(2026, 3, day).weekday() < 5]
-        # whole UTC days are not over in the evening
-        assert [bar.day for bar in told.bars] == (expected[:-1] if profile.exchange is None else expected), ticker
+        assert [bar.day for bar in told.bars] == expected, ticker
+        assert {bar.is_final for bar in told.bars[:-1]} == {True}
+        is_over = profile.exchange is not None  # whole UTC days are not, in the evening
+        assert (told.bars[-1].is_final, told.bars[-1].close_time < EVENING) == (is_over, is_over)
     assert (await yahoo.profile("SPY")).exchange == "ARCX"
     assert (await yahoo.profile("BTC-USD")).exchange is None
 
 
-@pytest.mark.parametrize("before_close", [timedelta(), MICROSECOND])
-async def test_a_day_that_is_not_over_is_not_told(
-    yahoo: YahooProvider, stub: YahooStub, present: ManualClock, before_close: timedelta
+async def test_a_day_that_is_under_way_is_told_as_it_stands(
+    yahoo: YahooProvider, stub: YahooStub, present: ManualClock
 ) -> None:
-    present.at = datetime(2026, 3, 27, 20, tzinfo=UTC) - before_close
-    told = await daily(yahoo, AAPL, date(2026, 3, 25), present.at)
-    listing = stub.market.listings["AAPL"]
-    sent = stub.market.chart(listing, int(datetime(2026, 3, 25, tzinfo=UTC).timestamp()), 2**40)["timestamp"]
-    assert len(sent) == 3, "Yahoo tells of the day while it is traded"
-    assert len(told.bars) == (2 if before_close else 3)
+    """Up to Yahoo's own time of it, a whole second, and never up to the close; from then on it is over."""
+    opens, closes = datetime(2026, 3, 27, 13, 30, tzinfo=UTC), datetime(2026, 3, 27, 20, tzinfo=UTC)
+    second = timedelta(seconds=1)
+    for now, until in ((opens + second, opens + second), (closes - MICROSECOND, closes - second), (closes, closes)):
+        present.at = now
+        told = await daily(yahoo, AAPL, date(2026, 3, 25), now)
+        assert [bar.day.day for bar in told.bars] == [25, 26, 27]
+        assert [bar.is_final for bar in told.bars] == [True, True, now == closes]
+        assert (told.bars[-1].open_time, told.bars[-1].close_time) == (opens, until)
+    present.at = opens
+    assert len((await daily(yahoo, AAPL, date(2026, 3, 25), opens)).bars) == 2, "nothing has been traded yet"
+
+
+async def test_only_who_asks_for_the_present_is_told_of_the_day_under_way(yahoo: YahooProvider, present: ManualClock) -> None:
+    """What Yahoo tells of it is of now, not of when the day was half as long."""
+    present.at = datetime(2026, 3, 27, 18, tzinfo=UTC)
+    for waited, expected in ((PRESENT, 3), (PRESENT + MICROSECOND, 2)):
+        told = await daily(yahoo, AAPL, date(2026, 3, 25), present.at - waited)
+        assert len(told.bars) == expected
+        assert all(bar.close_time <= present.at - waited for bar in told.bars)
+
+
+def test_a_day_that_opens_on_the_eve_is_told_of_from_its_own_date_on() -> None:
+    """A bar is of the UTC date on which it closes, and Sydney's would be of the day before."""
+    eve = datetime(2026, 3, 25, 23, 30, tzinfo=UTC)
+    row = Row(date(2026, 3, 26), 1, 1, 1, 1, 1, 0, 0)
+    for now, expected in ((eve, []), (eve + timedelta(hours=1), [date(2026, 3, 26)])):
+        told = history_of(asked(symbol("BHP.AX", exchange="XASX"), START, now, now), [row], Unit("AUD"), now)
+        assert [bar.day for bar in told.bars] == expected
 
 
 async def test_never_more_than_was_asked(yahoo: YahooProvider) -> None:
@@ -134,7 +163,7 @@ def test_days_that_were_not_asked_for_are_left_out() -> None:
     """Yahoo is known to append its newest day, whatever the range."""
     days = [date(2026, 3, day) for day in (27, 23, 24, 25, 26)]
     rows = [Row(day, 10, 11, 9, 10, 100, 0.5, 0) for day in days]
-    told = history_of(AAPL, rows, Unit("USD"), date(2026, 3, 24), datetime(2026, 3, 26, 21, tzinfo=UTC), EVENING)
+    told = history_of(asked(AAPL, date(2026, 3, 24), datetime(2026, 3, 26, 21, tzinfo=UTC)), rows, Unit("USD"), None)
     assert [bar.day.day for bar in told.bars] == [24, 25, 26]
     assert [action.ex_date.day for action in told.actions] == [24, 25, 26]
 
@@ -212,7 +241,7 @@ def test_the_last_trade_is_no_minute() -> None:
     opens = datetime(2026, 3, 27, 15, 0, tzinfo=UTC)
     row = Row(opens.date(), 10, 11, 9, 10, 100, 0, 0)
     rows = {opens: row, opens + timedelta(seconds=61): row._replace(high=12.0)}
-    told = minutes_of(AAPL, rows, Unit("USD"), EVENING, EVENING)
+    told = minutes_of(asked(AAPL, START, EVENING), rows, Unit("USD"))
     assert [(bar.open_time, bar.high) for bar in told.bars] == [(opens, Decimal(11))]
 
 
@@ -220,7 +249,7 @@ def test_minutes_with_a_split_told_ahead_of_its_opening_are_of_the_new_shares() 
     opens, now = datetime(2026, 3, 26, 15, 0, tzinfo=UTC), datetime(2026, 3, 27, 12, tzinfo=UTC)
     row = Row(opens.date(), 10, 11, 9, 10, 100, 0, 0)
     rows = {opens: row, now: row._replace(day=now.date(), split=10.0)}
-    told = minutes_of(AAPL, rows, Unit("USD"), now, now)
+    told = minutes_of(asked(AAPL, START, now, now), rows, Unit("USD"))
     assert [bar.adjusted_to for bar in told.bars] == [date(2026, 3, 27)]
 
 
@@ -274,16 +303,15 @@ def test_a_split_told_ahead_of_its_opening_has_been_applied() -> None:
     now = datetime(2026, 3, 27, 12, tzinfo=UTC)
     nan = float("nan")
     rows = [Row(date(2026, 3, 26), 10, 11, 9, 10, 100, 0, 0), Row(date(2026, 3, 27), nan, nan, nan, nan, 0, 0, 10)]
-    told = history_of(AAPL, rows, Unit("USD"), START, now, now)
+    told = history_of(asked(AAPL, START, now, now), rows, Unit("USD"), None)
     assert [bar.adjusted_to for bar in told.bars] == [date(2026, 3, 27)]
     assert split_adjusted(told.bars, told.actions, now.date()) == list(told.bars)
 
 
 def test_sydneys_day_opens_on_the_eve() -> None:
     now = datetime(2026, 3, 26, 23, 30, tzinfo=UTC)
-    told = history_of(
-        symbol("BHP.AX", exchange="XASX"), [Row(date(2026, 3, 26), 1, 1, 1, 1, 1, 0, 0)], Unit("AUD"), START, now, now
-    )
+    sydney = asked(symbol("BHP.AX", exchange="XASX"), START, now, now)
+    told = history_of(sydney, [Row(date(2026, 3, 26), 1, 1, 1, 1, 1, 0, 0)], Unit("AUD"), None)
     assert [bar.adjusted_to for bar in told.bars] == [date(2026, 3, 27)]
 
 
@@ -458,7 +486,7 @@ async def test_down(
 ) -> None:
     """And well again at once: nothing of the failure is remembered."""
     if kind == "slow":
-        monkeypatch.setattr(yahoo_session, "CALL_SECONDS", 0.5)
+        monkeypatch.setattr(calling, "CALL_SECONDS", 0.5)
     stub.troubles.append(server.Trouble(kind, PATHS[what], seconds=2))
     started = time.monotonic()
     refusal = await refused(ASKS[what](yahoo))
@@ -526,7 +554,7 @@ async def test_a_429_stops_the_calls_that_had_begun(yahoo: YahooProvider, stub: 
     assert 1 <= sent <= THREADS, "only what was on its way already"
     told(f"60 calls at once, limited: {sent} requests")
     stub.calm()
-    with mutated(YahooSession._seconds_left, ("call.began <= self._limited_at", "False")):
+    with mutated(Calls.seconds_left, ("call.began <= self._limited_at", "False")):
         assert await burst_after_a_429(yahoo, stub, 60) > THREADS, "the guard makes no difference"
 
 
