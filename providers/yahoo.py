@@ -93,7 +93,8 @@ class YahooProvider:
         loads = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}
         if interval not in loads:
             raise ProviderUnavailable(NAME, detail=f"does not serve bars of {interval.value}")
-        return await self._ask(lambda: loads[interval](Asked(symbol, start, until, self._clock.now())))
+        now = self._clock.now()
+        return await self._ask(lambda: loads[interval](Asked(symbol, start, min(until, now), now)))
 
     def reach(self, interval: Interval) -> Reach | None:
         return {
@@ -162,6 +163,8 @@ class YahooProvider:
         return found
 
     def _daily(self, asked: Asked) -> History:
+        if asked.until.date() < asked.start:
+            return History(())
         found = self._chart(asked.symbol, "1d", asked.start, asked.until.date() + timedelta(days=1))
         if found is None:
             return History(())
