@@ -126,7 +126,14 @@ async def _refuse_clock(engine: Engine, settings: Settings) -> None:
 
 def _provider(settings: Settings, clock: Clock) -> MarketDataProvider:
     name = settings.providers[0]
-    return open_provider(name, clock, sample_dir=settings.sample_dir, yahoo_url=settings.yahoo_url)
+    return open_provider(
+        name,
+        clock,
+        sample_dir=settings.sample_dir,
+        yahoo_url=settings.yahoo_url,
+        massive_url=settings.massive_url,
+        massive_key=settings.massive_api_key.get_secret_value(),
+    )
 
 
 def _wired(
