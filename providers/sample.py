@@ -62,8 +62,10 @@ class SampleProvider:
         return [profile for rank, _, profile in sorted(ranked, key=lambda match: match[:2]) if rank < _NO_MATCH][:first]
 
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
-        read = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}[interval]
-        return await self._read(lambda: read(symbol, start, min(until, self._clock.now())))
+        reads = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}
+        if interval not in reads:
+            raise ProviderUnavailable(self.name, detail=f"does not serve bars of {interval.value}")
+        return await self._read(lambda: reads[interval](symbol, start, min(until, self._clock.now())))
 
     def reach(self, interval: Interval) -> Reach | None:
         return Reach() if interval in (Interval.ONE_DAY, Interval.ONE_MINUTE) else None
