@@ -9,9 +9,9 @@ day is under way, and one more when there are no bars, to tell a symbol that was
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from massive.rest.models import TickerDetails
@@ -134,7 +134,7 @@ class MassiveProvider:
         if ends < asked.start:
             return History(())
         told_at = self._told_at(name, asked)
-        days = self._windows(name, asked, "day", asked.start, ends)
+        days = list(self._windows(name, asked, "day", asked.start, ends))
         return history_of(asked, days, self._actions(name, asked) if days else (), told_at)
 
     def _minutes(self, asked: Asked) -> History:
@@ -143,14 +143,17 @@ class MassiveProvider:
             return History(())
         return minutes_of(asked, self._windows(name, asked, "minute", asked.begins, asked.until))
 
-    def _windows(self, name: str, asked: Asked, span: str, start: date, end: date) -> list[Any]:
-        """Raises SymbolNotFound: an answer without windows does not tell a symbol that was not traded from an unknown one."""
-        windows = list(self._client.list_aggs(name, 1, span, start, end, adjusted=True, sort="asc", limit=PAGE))
-        if windows:
-            self._known.add(name)
-        elif name not in self._known:
-            self._details(asked.symbol.ticker, name)
-        return windows
+    def _windows(self, name: str, asked: Asked, span: str, start: date, end: date) -> Iterator[Any]:
+        """One by one, so that few are held. Raises SymbolNotFound: an answer without any does not tell a symbol that was not
+        traded from an unknown one."""
+        windows = self._client.list_aggs(name, 1, span, start, end, adjusted=True, sort="asc", limit=PAGE)
+        first = next(windows, None)
+        if first is None:
+            if name not in self._known:
+                self._details(asked.symbol.ticker, name)
+            return iter(())
+        self._known.add(name)
+        return chain([first], windows)
 
     def _told_at(self, name: str, asked: Asked) -> datetime | None:
         """Up to when the day that is under way is told, which only its newest minute says; asked for before the day, which is

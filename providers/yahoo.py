@@ -56,9 +56,10 @@ LEFT_OUT = 10
 """Hits asked for beyond those wanted: futures, options and funds are left out."""
 COLUMNS = ("Open", "High", "Low", "Close", "Volume", "Dividends", "Stock Splits")
 MINUTES_AT_ONCE = timedelta(days=7)
-"""Yahoo refuses to tell more minutes in one answer."""
+"""Yahoo tells 8 days of minutes in one answer, counted to the second: a day less is never refused."""
 MINUTES_BACK = timedelta(days=29)
-"""Yahoo tells those of the last 30 days, and refuses whoever asks for older ones, too."""
+"""Yahoo tells minutes of the last 30 days, of longer intervals those of 60, as of when the request arrives; whoever asks for
+older ones, too, is refused all of them."""
 
 
 class Chart(NamedTuple):
