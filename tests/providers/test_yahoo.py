@@ -141,6 +141,15 @@ async def test_only_who_asks_for_the_present_is_told_of_the_day_under_way(yahoo:
         assert all(bar.close_time <= present.at - waited for bar in told.bars)
 
 
+def test_a_day_under_way_of_which_nobody_says_up_to_when_it_goes_is_not_told() -> None:
+    now = datetime(2026, 3, 27, 18, tzinfo=UTC)
+    rows = [Row(date(2026, 3, 26), 1, 1, 1, 1, 1, 0, 0), Row(date(2026, 3, 27), 1, 1, 1, 1, 1, 0, 0)]
+    for told_at, expected in ((None, 1), (now - timedelta(days=1), 1), (now, 2), (now + timedelta(hours=1), 2)):
+        told = history_of(asked(AAPL, date(2026, 3, 26), now, now), rows, Unit("USD"), told_at)
+        assert len(told.bars) == expected
+        assert all(bar.close_time <= now for bar in told.bars), "whatever Yahoo's clock says"
+
+
 def test_a_day_that_opens_on_the_eve_is_told_of_from_its_own_date_on() -> None:
     """A bar is of the UTC date on which it closes, and Sydney's would be of the day before."""
     eve = datetime(2026, 3, 25, 23, 30, tzinfo=UTC)
@@ -224,6 +233,28 @@ async def test_minutes_are_asked_for_some_days_at_a_time_and_none_that_are_too_o
             patch.setattr(yahoo_module, name, timedelta(days=days))
             refusal = await refused(minutes(yahoo, AAPL, date(2025, 1, 2), EVENING))
             assert refusal.detail == "answered with status 422", "Yahoo's limits are the stub's"
+
+
+async def test_minutes_that_cannot_be_are_counted() -> None:
+    opens = datetime(2026, 3, 27, 15, 0, tzinfo=UTC)
+    row = Row(opens.date(), 10, 11, 9, 10, 100, 0, 0)
+    bad = [row._replace(high=8.0), row._replace(low=-1.0), row._replace(volume=float("nan")), row._replace(close=float("inf"))]
+    rows = {opens + number * timedelta(minutes=1): it for number, it in enumerate([row, *bad, row._replace(open=float("nan"))])}
+    told = minutes_of(asked(AAPL, START, EVENING), rows, Unit("USD"))
+    assert ([bar.open_time for bar in told.bars], told.refused) == ([opens], len(bad))
+
+
+async def test_minutes_of_a_currency_are_asked_for_from_sunday_evening_on(yahoo: YahooProvider, stub: YahooStub) -> None:
+    """They belong to Monday, as the calendar has it."""
+    await minutes(yahoo, symbol("EUR/USD", AssetClass.FOREX, None), date(2026, 3, 23), datetime(2026, 3, 24, tzinfo=UTC))
+    charts = [asked.query for asked in stub.asked if "interval=1m" in asked.query]
+    sunday = datetime(2026, 3, 22, 22, tzinfo=UTC)
+    assert len(charts) == 1
+    assert f"period1={int(sunday.timestamp())}" in charts[0]
+    row = Row(sunday.date(), 1.1, 1.2, 1.0, 1.1, 0, 0, 0)
+    rows = {sunday - timedelta(minutes=1): row, sunday: row}
+    monday = asked(symbol("EUR/USD", AssetClass.FOREX, None), date(2026, 3, 23), EVENING)
+    assert [bar.open_time for bar in minutes_of(monday, rows, Unit("USD")).bars] == [sunday]
 
 
 async def test_no_minutes(yahoo: YahooProvider, stub: YahooStub) -> None:
@@ -346,6 +377,7 @@ async def test_minor_units_become_major(
         ("GBX", Unit("GBP", 100)),
         ("ZAc", Unit("ZAR", 100)),
         ("ILA", Unit("ILS", 100)),
+        ("KWF", Unit("KWD", 1000)),
         ("GBP", Unit("GBP")),
         ("USD", Unit("USD")),
     ],
@@ -353,6 +385,19 @@ async def test_minor_units_become_major(
 def test_units(told: str, unit: Unit) -> None:
     assert unit_of(told) == unit
     assert unit.price(125.5) == Decimal("125.5") / unit.in_one
+
+
+def test_minutes_in_minor_units_become_major() -> None:
+    opens = datetime(2026, 3, 27, 15, 0, tzinfo=UTC)
+    rows = {opens: Row(opens.date(), 70.5, 71, 69.25, 70, 100, 0, 0)}
+    (bar,) = minutes_of(asked(symbol("VOD.L", exchange="XLON"), opens.date(), EVENING), rows, unit_of("GBp")).bars
+    prices = (bar.open, bar.high, bar.low, bar.close)
+    assert prices == (Decimal("0.705"), Decimal("0.71"), Decimal("0.6925"), Decimal("0.7"))
+    assert bar.volume == 100, "shares are whole in either"
+
+
+async def test_what_is_found_is_told_in_the_major_unit(yahoo: YahooProvider) -> None:
+    assert [(found.ticker, found.currency) for found in await yahoo.search("vodafone", 3)] == [("VOD.L", "GBP")]
 
 
 async def test_without_a_currency_there_is_no_price(yahoo: YahooProvider, caplog: pytest.LogCaptureFixture) -> None:
@@ -370,6 +415,7 @@ async def test_rows_with_gaps_and_impossible_rows_are_left_out(yahoo: YahooProvi
     told = await daily(yahoo, symbol("GAPS"))
     days = [row["date"] for row in recorded("MSFT")]
     assert [bar.day.isoformat() for bar in told.bars] == [*days[:-20], *days[-19:-10], *days[-9:]]
+    assert told.refused == 1, "what is missing was not sent: that is no bar, and none that is refused"
     assert [record.getMessage() for record in caplog.records] == [
         f"GAPS on {days[-20]} is refused: GAPS at {days[-20]} 14:30: high {low_high('MSFT', -20)}",
         f"GAPS on {days[-10]} is left out: a price is missing",
