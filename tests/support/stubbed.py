@@ -46,7 +46,7 @@ class Stub:
     def __init__(self, app: Starlette) -> None:
         self.asked: list[Asked] = []
         self.troubles: list[Trouble] = []
-        self._open = self.most_open = 0
+        self.open = self.most_open = 0
         self._app = app
 
     @property
@@ -68,12 +68,12 @@ class Stub:
             return await self._app(scope, receive, send)
         query = scope["query_string"].decode()
         self.asked.append(Asked(scope["path"], query, time.monotonic()))
-        self._open += 1
-        self.most_open = max(self.most_open, self._open)
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
         try:
             await self._answer(self.trouble_of(scope["path"], Request(scope)), scope, receive, send)
         finally:
-            self._open -= 1
+            self.open -= 1
         return None
 
     def trouble_of(self, path: str, request: Request) -> Trouble | None:
