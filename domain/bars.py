@@ -31,7 +31,8 @@ class Bar:
     """One bar as its provider gave it; the prices are in the major unit of the symbol's currency.
 
     `adjusted_to` is the date up to which the provider had already adjusted it for splits: the bar's own trading day when the
-    prices are as traded. `is_final`: its day was over when it was fetched. `faults`: None as long as nobody has judged it.
+    prices are as traded. `is_final`: its day was over when it was fetched; a daily bar that is not goes up to when it was told,
+    its close the last price until then. `faults`: None as long as nobody has judged it.
     Raises ValueError for a bar that cannot be: a number that is not finite or is negative, or a high below the low.
     """
 

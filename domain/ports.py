@@ -52,8 +52,13 @@ class MarketDataProvider(Protocol):
         ...
 
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
-        """The bars of the trading days from `start` on that are over at `until`, with the actions known by then. Raises
-        SymbolNotFound when the provider does not know the ticker."""
+        """The bars of the trading days from `start` on that are over at `until`, oldest first, with the actions known by then
+        and the number of bars that were refused because they cannot be. Raises SymbolNotFound when the provider does not know
+        the ticker.
+
+        A bar is not final before its trading day is over. A daily bar is then told only to who asks for the present, and only
+        by a provider that says up to when it goes: from the day's open to that time, which is before the close, and never
+        after `until`."""
         ...
 
     def reach(self, asset_class: AssetClass, interval: Interval) -> Reach | None:

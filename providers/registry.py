@@ -10,9 +10,16 @@ RECORDED = frozenset({SampleProvider.name})
 """Providers whose market stands still: only they may be asked under a clock that is not real time."""
 
 
-def open_provider(name: str, clock: Clock, *, sample_dir: Path, yahoo_url: str) -> MarketDataProvider:
+def open_provider(
+    name: str, clock: Clock, *, sample_dir: Path, yahoo_url: str, massive_url: str, massive_key: str
+) -> MarketDataProvider:
+    """Its module is imported only now: Yahoo's, with pandas, takes a second."""
     if name == SampleProvider.name:
         return SampleProvider(sample_dir, clock)
-    from providers.yahoo import YahooProvider  # not at the top: with pandas, it takes a second
+    if name == "massive":
+        from providers.massive import MassiveProvider
+
+        return MassiveProvider(clock, massive_key, massive_url)
+    from providers.yahoo import YahooProvider
 
     return YahooProvider(clock, yahoo_url)

@@ -12,7 +12,7 @@ import asyncio
 import csv
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TypeVar
@@ -20,11 +20,12 @@ from typing import TypeVar
 from domain.bars import ActionKind, Bar, CorporateAction, History, Interval, split_adjusted
 from domain.calendars import calendar_for, hours_of
 from domain.clock import Clock, parse_instant
-from domain.errors import InvalidTicker, ProviderUnavailable, SymbolNotFound
+from domain.errors import InvalidTicker, ProviderUnavailable
 from domain.ports import LiveFeed, Reach
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass, normalise
+from providers.shapes import MINUTE, Asked, Span, told, unknown
 
 log = logging.getLogger("freshtape.sample")
 
@@ -45,7 +46,7 @@ class SampleProvider:
     async def profile(self, ticker: str) -> Profile:
         listed = await self._read(lambda: listing(self._folder))
         if ticker not in listed:
-            raise _unknown(ticker)
+            raise unknown(ticker, self.name)
         return listed[ticker][0]
 
     async def search(self, text: str, first: int) -> list[Profile]:
@@ -61,8 +62,10 @@ class SampleProvider:
         return [profile for rank, _, profile in sorted(ranked, key=lambda match: match[:2]) if rank < _NO_MATCH][:first]
 
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
-        read = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}[interval]
-        return await self._read(lambda: read(symbol, start, min(until, self._clock.now())))
+        reads = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}
+        if interval not in reads:
+            raise ProviderUnavailable(self.name, detail=f"does not serve bars of {interval.value}")
+        return await self._read(lambda: reads[interval](symbol, start, min(until, self._clock.now())))
 
     def reach(self, asset_class: AssetClass, interval: Interval) -> Reach | None:
         return Reach() if interval in (Interval.ONE_DAY, Interval.ONE_MINUTE) else None
@@ -84,7 +87,7 @@ class SampleProvider:
     def _rows_of(self, kind: str, ticker: str) -> Iterator[Row]:
         listed = listing(self._folder)
         if ticker not in listed:
-            raise _unknown(ticker)
+            raise unknown(ticker, self.name)
         path = self._folder / kind / f"{listed[ticker][1]}.csv"
         return _rows(path) if path.exists() else iter(())
 
@@ -103,7 +106,7 @@ class SampleProvider:
 
     def _daily(self, symbol: Symbol, start: date, until: datetime) -> History:
         calendar = calendar_for(symbol.asset_class, symbol.exchange)
-        bars: list[Bar] = []
+        made: list[Bar | None] = []
         actions: list[CorporateAction] = []
         for row in self._rows_of("daily", symbol.ticker):
             day = date.fromisoformat(row["date"])
@@ -112,21 +115,19 @@ class SampleProvider:
                 if hours.open <= until:
                     actions.extend(_actions(symbol.ticker, day, row))
                 if hours.close <= until:
-                    bars.extend(_bar(symbol.ticker, Interval.ONE_DAY, hours.open, hours.close, day, row))
-        return History(tuple(bars), tuple(actions))
+                    made.append(_bar(symbol.ticker, Interval.ONE_DAY, Span(hours.open, hours.close, True), day, row))
+        return told(made, actions)
 
     def _minutes(self, symbol: Symbol, start: date, until: datetime) -> History:
-        bars: list[Bar] = []
+        over = Asked(symbol, start, until, self._clock.now()).over
+        made: list[Bar | None] = []
         for row in self._rows_of("minute", symbol.ticker):
             opens = parse_instant(row["time"])
-            closes = opens + timedelta(minutes=1)
+            closes = opens + MINUTE
             if start <= opens.date() and closes <= until:
-                bars.extend(_bar(symbol.ticker, Interval.ONE_MINUTE, opens, closes, opens.date(), row))
-        return History(tuple(bars))
-
-
-def _unknown(ticker: str) -> SymbolNotFound:
-    return SymbolNotFound(ticker, f"is not known to the provider {SampleProvider.name}")
+                span = Span(opens, closes, closes <= over)
+                made.append(_bar(symbol.ticker, Interval.ONE_MINUTE, span, opens.date(), row))
+        return told(made)
 
 
 def listing(folder: Path) -> dict[str, tuple[Profile, str]]:
@@ -159,14 +160,14 @@ def _profile(row: Row) -> Profile:
     )
 
 
-def _bar(ticker: str, interval: Interval, opens: datetime, closes: datetime, day: date, row: Row) -> Iterator[Bar]:
-    """The row's bar; none for a row that has gaps or cannot be."""
+def _bar(ticker: str, interval: Interval, span: Span, day: date, row: Row) -> Bar | None:
+    """None for a row that has gaps or cannot be."""
     try:
-        yield Bar(
+        return Bar(
             ticker=ticker,
             interval=interval,
-            open_time=opens,
-            close_time=closes,
+            open_time=span.opens,
+            close_time=span.closes,
             open=Decimal(row["open"]),
             high=Decimal(row["high"]),
             low=Decimal(row["low"]),
@@ -174,9 +175,11 @@ def _bar(ticker: str, interval: Interval, opens: datetime, closes: datetime, day
             volume=Decimal(row["volume"]),
             adjusted_to=day,
             source=SampleProvider.name,
+            is_final=span.is_final,
         )
     except (InvalidOperation, ValueError) as error:
-        log.warning("%s %s at %s is refused: %s", ticker, interval.value, opens, error)
+        log.warning("%s %s at %s is refused: %s", ticker, interval.value, span.opens, error)
+        return None
 
 
 def _actions(ticker: str, day: date, row: Row) -> Iterator[CorporateAction]:

@@ -4,12 +4,10 @@ What is decided without asking stands in `yahoo_shapes`, what may leave this pro
 waits or remembers that Yahoo said no.
 """
 
-import asyncio
 import atexit
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from shutil import rmtree
@@ -23,18 +21,18 @@ from yfinance.exceptions import YFException, YFPricesMissingError
 from yfinance.utils import is_isin
 
 from domain.bars import History, Interval
-from domain.calendars import calendar_for, hours_of
 from domain.clock import Clock
 from domain.errors import ProviderUnavailable, Refusal, SymbolNotFound
 from domain.ports import Reach
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass
-from providers.yahoo_session import CALL_SECONDS, NAME, Call, NothingInRange, UnknownSymbol, YahooSession
+from providers.calling import CALL_SECONDS, Calls, Failures
+from providers.shapes import Asked, unknown, usable
+from providers.yahoo_session import NAME, NothingInRange, UnknownSymbol, YahooSession
 from providers.yahoo_shapes import (
     Row,
     Unit,
-    Unusable,
     class_of,
     history_of,
     minutes_of,
@@ -58,15 +56,17 @@ LEFT_OUT = 10
 """Hits asked for beyond those wanted: futures, options and funds are left out."""
 COLUMNS = ("Open", "High", "Low", "Close", "Volume", "Dividends", "Stock Splits")
 MINUTES_AT_ONCE = timedelta(days=7)
-"""Yahoo refuses to tell more minutes in one answer."""
+"""Yahoo tells 8 days of minutes in one answer, counted to the second: a day less is never refused."""
 MINUTES_BACK = timedelta(days=29)
-"""Yahoo tells those of the last 30 days, and refuses whoever asks for older ones, too."""
+"""Yahoo tells minutes of the last 30 days, of longer intervals those of 60, as of when the request arrives; whoever asks for
+older ones, too, is refused all of them."""
 
 
 class Chart(NamedTuple):
-    """Each row is of a day or minute of the exchange's own time, with the values of COLUMNS."""
+    """Each row is of a day or minute of the exchange's own time, with the values of COLUMNS; the newest is as of `told_at`."""
 
     unit: Unit
+    told_at: datetime | None
     rows: list[tuple[datetime, tuple[float, ...]]]
 
 
@@ -80,8 +80,8 @@ class YahooProvider:
         """`url` is the server to ask, empty for Yahoo's own."""
         self._clock = clock
         self._url = url
-        self._session = YahooSession(url, clock)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=NAME)
+        self._calls = Calls(NAME, THREADS, clock)
+        self._session = YahooSession(url, self._calls)
         self._data = _yfinance_on(self._session)
 
     async def profile(self, ticker: str) -> Profile:
@@ -94,7 +94,8 @@ class YahooProvider:
         loads = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}
         if interval not in loads:
             raise ProviderUnavailable(NAME, detail=f"does not serve bars of {interval.value}")
-        return await self._ask(lambda: loads[interval](symbol, start, until))
+        now = self._clock.now()
+        return await self._ask(lambda: loads[interval](Asked(symbol, start, min(until, now), now)))
 
     def reach(self, asset_class: AssetClass, interval: Interval) -> Reach | None:
         return {
@@ -103,37 +104,31 @@ class YahooProvider:
         }.get(interval)
 
     async def quotes(self, tickers: Sequence[str]) -> list[Quote]:
-        return await self._ask(lambda: list(_usable(quote_of, tickers, self._entries(tickers))))
+        return await self._ask(lambda: list(usable(quote_of, tickers, self._entries(tickers), log)))
 
     def live(self) -> YahooStream:
         return YahooStream(self._clock, self._url)
 
     async def _ask(self, work: Callable[[], T]) -> T:
         """What the work gives, done in a thread. Raises refusals only."""
-        call = Call.now()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._done, call, work)
-        except asyncio.CancelledError:
-            call.give_up()
-            raise
+        return await self._calls.run(lambda: self._done(work))
 
-    def _done(self, call: Call, work: Callable[[], T]) -> T:
+    # ── in a thread
+
+    def _done(self, work: Callable[[], T]) -> T:
         try:
-            with self._session.during(call):
-                return work()
+            return work()
         except Refusal:
             raise
         except Exception as error:  # yfinance raises whatever its parsing meets
-            raise _refusal(error) from error
+            raise _FAILURES.refusal(NAME, error, log) from error
         finally:
             self._data.cache_get.cache_clear()  # it keeps what it was told, failures too, for the life of the process
-
-    # ── in a thread
 
     def _profile(self, ticker: str) -> Profile:
         entry = self._entries([ticker]).get(ticker)
         if entry is None:
-            raise _unknown(ticker)
+            raise unknown(ticker, NAME)
         profile = profile_of(ticker, entry)
         if profile is None:
             raise SymbolNotFound(ticker, f"is nothing to track: the provider {NAME} calls it {entry.get('quoteType')}")
@@ -153,7 +148,7 @@ class YahooProvider:
         ).quotes
         tickers = [ticker for ticker in (ticker_of(hit["symbol"]) for hit in hits if class_of(hit)) if ticker]
         found = list(dict.fromkeys(tickers))[:first]
-        return list(_usable(profile_of, found, self._entries(found)))
+        return list(usable(profile_of, found, self._entries(found), log))
 
     def _entries(self, tickers: Sequence[str]) -> dict[str, Entry]:
         """What Yahoo's quotes say, by ticker; of those that it knows."""
@@ -168,33 +163,33 @@ class YahooProvider:
                     found[ticker] = entry
         return found
 
-    def _daily(self, symbol: Symbol, start: date, until: datetime) -> History:
-        found = self._chart(symbol, "1d", start, until.date() + timedelta(days=1))
+    def _daily(self, asked: Asked) -> History:
+        if asked.until.date() < asked.start:
+            return History(())
+        found = self._chart(asked.symbol, "1d", asked.start, asked.until.date() + timedelta(days=1))
         if found is None:
             return History(())
-        rows = (Row(at.date(), *values) for at, values in found.rows)
-        return history_of(symbol, rows, found.unit, start, until, self._clock.now())
+        return history_of(asked, (Row(at.date(), *values) for at, values in found.rows), found.unit, found.told_at)
 
-    def _minutes(self, symbol: Symbol, start: date, until: datetime) -> History:
-        """A few days at a time, from the opening of the first on; of what is too old for Yahoo nothing is asked."""
-        now = self._clock.now()
-        begins = max(hours_of(calendar_for(symbol.asset_class, symbol.exchange), start).open, now - MINUTES_BACK)
+    def _minutes(self, asked: Asked) -> History:
+        """A few days at a time, from the first minute of the first on; of what is too old for Yahoo nothing is asked."""
+        begins = max(asked.begins, asked.now - MINUTES_BACK)
         rows: dict[datetime, Row] = {}
         unit = None
-        while begins < until:
-            ends = min(begins + MINUTES_AT_ONCE, until)
-            found = self._chart(symbol, "1m", begins, ends)
+        while begins < asked.until:
+            ends = min(begins + MINUTES_AT_ONCE, asked.until)
+            found = self._chart(asked.symbol, "1m", begins, ends)
             if found is not None:
                 unit = found.unit
                 rows |= {at.astimezone(UTC): Row(at.date(), *values) for at, values in found.rows}
             begins = ends
-        return minutes_of(symbol, rows, unit, until, now) if unit is not None else History(())
+        return minutes_of(asked, rows, unit) if unit is not None else History(())
 
     def _chart(self, symbol: Symbol, interval: str, start: date, end: date) -> Chart | None:
         """From `start`, which may be an instant, up to `end`; None when there is nothing."""
         name = yahoo_symbol(symbol.ticker)
         if is_isin(name):  # yfinance would look up another name for it, and tell of that
-            raise _unknown(symbol.ticker)
+            raise unknown(symbol.ticker, NAME)
         ticker = yfinance.Ticker(name, session=self._session)
         try:
             frame = ticker.history(
@@ -207,12 +202,26 @@ class YahooProvider:
                 timeout=CALL_SECONDS,
             )
         except UnknownSymbol:
-            raise _unknown(symbol.ticker) from None
+            raise unknown(symbol.ticker, NAME) from None
         except (NothingInRange, YFPricesMissingError):
             return None
         values = zip(*(frame[column].tolist() for column in COLUMNS), strict=True)
         rows = zip(frame.index.to_pydatetime().tolist(), values, strict=True)
-        return Chart(unit_of(ticker.history_metadata["currency"]), list(rows))
+        told = ticker.history_metadata
+        return Chart(unit_of(told["currency"]), _instant(told.get("regularMarketTime")), list(rows))
+
+
+_FAILURES = Failures(
+    no_connection=(),
+    late=(Timeout,),
+    lost=(RequestException,),
+    unreadable=(ValueError, YFException),  # JSON that is none is a RequestException as well; "Will be right back" is the other
+)
+
+
+def _instant(told: object) -> datetime | None:
+    """Of a chart's metadata, in which yfinance has made a time of the number; a pandas one."""
+    return datetime.fromtimestamp(told.timestamp(), UTC) if isinstance(told, datetime) else None
 
 
 def _yfinance_on(session: YahooSession) -> YfData:
@@ -230,33 +239,3 @@ def _keep_caches() -> None:
     folder = mkdtemp(prefix="freshtape-yahoo-")
     atexit.register(rmtree, folder, ignore_errors=True)
     yfinance.set_tz_cache_location(folder)
-
-
-def _usable(made: Callable[[str, Entry], T | None], tickers: Iterable[str], entries: Mapping[str, Entry]) -> Iterator[T]:
-    """What can be made of the entries, in the order of the tickers; the rest is left out."""
-    for ticker in tickers:
-        if ticker in entries:
-            try:
-                value = made(ticker, entries[ticker])
-            except Unusable as error:
-                log.warning("%s is left out: %s", ticker, error)
-            else:
-                if value is not None:
-                    yield value
-
-
-def _unknown(ticker: str) -> SymbolNotFound:
-    return SymbolNotFound(ticker, f"is not known to the provider {NAME}")
-
-
-def _refusal(error: Exception) -> ProviderUnavailable:
-    if isinstance(error, Unusable):
-        return ProviderUnavailable(NAME, detail=f"sent what cannot be used: {error}")
-    if isinstance(error, Timeout):
-        return ProviderUnavailable(NAME, detail="did not answer in time")
-    if isinstance(error, RequestException) and not isinstance(error, ValueError):  # the latter: JSON that is none
-        log.warning("Yahoo did not answer: %s", error)
-        return ProviderUnavailable(NAME)
-    is_expected = isinstance(error, ValueError | YFException)  # no JSON, or "Will be right back"
-    log.warning("Yahoo sent what cannot be read: %r", error, exc_info=None if is_expected else error)
-    return ProviderUnavailable(NAME, detail="sent what cannot be read")

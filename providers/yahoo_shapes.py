@@ -17,18 +17,18 @@ from typing import Any, NamedTuple
 import numpy
 
 from domain.bars import ActionKind, Bar, CorporateAction, History, Interval
-from domain.calendars import TradingCalendar, calendar_for, hours_of
 from domain.errors import InvalidTicker
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
 from domain.tickers import FORMS, AssetClass, Form, form_of, normalise, pair_of
 from domain.ticks import Tick
+from providers.calling import Unusable
+from providers.shapes import Asked, Span, told
 
 log = logging.getLogger("freshtape.yahoo")
 
 SOURCE = "yahoo"
 FOREX_MARK = "=X"
-_MINUTE = timedelta(minutes=1)
 DIGITS = 12
 """Significant digits of a 64-bit price: more than any market quotes, fewer than the fifteen that are free of noise."""
 
@@ -59,10 +59,6 @@ MICS = _pairs(
     """
 )
 """Yahoo's exchanges by ISO 10383; those of indices are where their members are traded."""
-
-
-class Unusable(ValueError):
-    """What was sent cannot be used; str() says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,71 +203,54 @@ class Row(NamedTuple):
     dividend: float
     split: float
 
+    @property
+    def has_gaps(self) -> bool:
+        return any(map(isnan, (self.open, self.high, self.low, self.close)))
 
-def history_of(symbol: Symbol, rows: Iterable[Row], unit: Unit, start: date, until: datetime, now: datetime) -> History:
-    """The days asked for, as they stood at `now`.
+
+def history_of(asked: Asked, rows: Iterable[Row], unit: Unit, told_at: datetime | None) -> History:
+    """The days asked for, as they stood then; that which is under way, as it stood at `told_at`.
 
     Yahoo divides by every split that it knows of, also by one that came after `until`: the bars are adjusted up to the newest
-    day that had opened at `now`, or to a split told ahead of its opening. Its dividends are a share of that day, too.
+    day that had opened when it was asked, or to a split told ahead of its opening. Its dividends are a share of that day, too.
     """
-    calendar = calendar_for(symbol.asset_class, symbol.exchange)
-    asked = sorted(row for row in rows if start <= row.day <= until.date())
-    actions = tuple(action for row in asked for action in _actions(symbol.ticker, row, unit))
-    adjusted_to = _adjusted_to(asked, calendar, now)
-    spans = ((row, hours_of(calendar, row.day)) for row in asked)
-    bars = (
-        bar
-        for row, hours in spans
-        if hours.close <= until
-        for bar in _bar(symbol.ticker, Interval.ONE_DAY, hours.open, hours.close, row, unit, adjusted_to)
-    )
-    return History(tuple(bars), actions)
+    ticker = asked.symbol.ticker
+    within = sorted(row for row in rows if asked.start <= row.day <= asked.until.date())
+    adjusted_to = _adjusted_to(asked, within)
+    spans = ((row, asked.day(row.day, told_at)) for row in within if not _has_gaps(ticker, row))
+    bars = (_bar(ticker, Interval.ONE_DAY, span, row, unit, adjusted_to) for row, span in spans if span is not None)
+    return told(bars, (action for row in within for action in _actions(ticker, row, unit)))
 
 
-def minutes_of(symbol: Symbol, rows: Mapping[datetime, Row], unit: Unit, until: datetime, now: datetime) -> History:
-    """The minutes over at `until` in which something was traded, by when they opened; their days tell the actions.
+def minutes_of(asked: Asked, rows: Mapping[datetime, Row], unit: Unit) -> History:
+    """The minutes that are over in which something was traded, by when they opened; their days tell the actions.
 
     Yahoo's newest row may be no minute but the last trade, at its instant.
     """
-    calendar = calendar_for(symbol.asset_class, symbol.exchange)
-    adjusted_to = _adjusted_to(rows.values(), calendar, now)
-    traded = sorted((opens, row) for opens, row in rows.items() if opens.second == 0 and not _has_gaps(row))
-    bars = (
-        bar
-        for opens, row in traded
-        if opens + _MINUTE <= until
-        for bar in _bar(symbol.ticker, Interval.ONE_MINUTE, opens, opens + _MINUTE, row, unit, adjusted_to)
-    )
-    return History(tuple(bars))
+    ticker, adjusted_to = asked.symbol.ticker, _adjusted_to(asked, rows.values())
+    traded = sorted((opens, row) for opens, row in rows.items() if opens.second == 0 and not row.has_gaps)
+    spans = ((row, asked.minute(opens)) for opens, row in traded)
+    return told(_bar(ticker, Interval.ONE_MINUTE, span, row, unit, adjusted_to) for row, span in spans if span is not None)
 
 
-def _adjusted_to(rows: Iterable[Row], calendar: TradingCalendar, now: datetime) -> date:
-    return max([_opened(calendar, now), *(row.day for row in rows if 0 < row.split < float("inf"))])
+def _adjusted_to(asked: Asked, rows: Iterable[Row]) -> date:
+    return max([asked.newest.day, *(row.day for row in rows if 0 < row.split < float("inf"))])
 
 
-def _opened(calendar: TradingCalendar, now: datetime) -> date:
-    """The newest day that has opened; Sydney's opens on the eve."""
-    days = (now.date() + timedelta(days=ahead) for ahead in (1, 0, -1))
-    return next(day for day in days if hours_of(calendar, day).open <= now)
-
-
-def _has_gaps(row: Row) -> bool:
-    return any(map(isnan, (row.open, row.high, row.low, row.close)))
-
-
-def _bar(
-    ticker: str, interval: Interval, opens: datetime, closes: datetime, row: Row, unit: Unit, adjusted_to: date
-) -> Iterator[Bar]:
-    """The row's bar; none for one that has gaps or cannot be."""
-    if _has_gaps(row):
+def _has_gaps(ticker: str, row: Row) -> bool:
+    if row.has_gaps:
         log.info("%s on %s is left out: a price is missing", ticker, row.day)
-        return
+    return row.has_gaps
+
+
+def _bar(ticker: str, interval: Interval, span: Span, row: Row, unit: Unit, adjusted_to: date) -> Bar | None:
+    """None for what cannot be."""
     try:
-        yield Bar(
+        return Bar(
             ticker=ticker,
             interval=interval,
-            open_time=opens,
-            close_time=closes,
+            open_time=span.opens,
+            close_time=span.closes,
             open=unit.price(row.open),
             high=unit.price(row.high),
             low=unit.price(row.low),
@@ -279,9 +258,11 @@ def _bar(
             volume=Decimal(int(row.volume)),
             adjusted_to=adjusted_to,
             source=SOURCE,
+            is_final=span.is_final,
         )
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         log.warning("%s on %s is refused: %s", ticker, row.day, error)
+        return None
 
 
 def _actions(ticker: str, row: Row, unit: Unit) -> Iterator[CorporateAction]:

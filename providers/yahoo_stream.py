@@ -26,7 +26,8 @@ from domain.clock import Clock
 from domain.ports import Heard
 from domain.symbols import Symbol
 from domain.ticks import MinuteBars, Tick
-from providers.yahoo_shapes import REGULAR, SOURCE, Unusable, tick_of, ticker_of, yahoo_symbol
+from providers.calling import Unusable
+from providers.yahoo_shapes import REGULAR, SOURCE, tick_of, ticker_of, yahoo_symbol
 
 log = logging.getLogger("freshtape.yahoo")
 

@@ -115,7 +115,14 @@ OpenProvider = Callable[[str, Settings, Clock], MarketDataProvider]
 
 
 def _open(name: str, settings: Settings, clock: Clock) -> MarketDataProvider:
-    return open_provider(name, clock, sample_dir=settings.sample_dir, yahoo_url=settings.yahoo_url)
+    return open_provider(
+        name,
+        clock,
+        sample_dir=settings.sample_dir,
+        yahoo_url=settings.yahoo_url,
+        massive_url=settings.massive_url,
+        massive_key=settings.massive_api_key.get_secret_value(),
+    )
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import quote_plus, urlsplit
 
 from dotenv.parser import parse_stream
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
@@ -42,7 +42,7 @@ PREFIX = "FRESHTAPE_"
 TESTS_PREFIX = "FRESHTAPE_TEST_"
 """Variables of the test suite: no settings, and no mistakes either."""
 ENV_FILE = ".env"
-KNOWN_PROVIDERS = ("yahoo", "sample")
+KNOWN_PROVIDERS = ("yahoo", "massive", "sample")
 BUNDLED_SAMPLE = Path(providers.__path__[0], "sample_data")
 
 _SQLITE, _POSTGRESQL = "sqlite+aiosqlite", "postgresql+asyncpg"
@@ -55,6 +55,7 @@ _DRIVERS = {
 }
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9.])?")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+_KEY = re.compile(r"[!-~]*")
 _MASK = "***"
 LONGEST_ECHO = 80
 """Characters of a wrong value that a sentence repeats."""
@@ -125,6 +126,14 @@ def _server_url(text: str) -> str:
     if text and (url.scheme not in ("http", "https") or not host or text.lower().rstrip("/") != whole):
         raise ValueError("no address of a server")
     return whole if text else ""
+
+
+def _key(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    """A key is sent as a header's value."""
+    key = value.get_secret_value().strip()
+    if not _KEY.fullmatch(key) or (not key and "massive" in info.data.get("providers", ())):
+        raise ValueError("no key")
+    return SecretStr(key)
 
 
 def _host(text: str) -> str:
@@ -371,6 +380,22 @@ class Settings(BaseSettings):
             "allowed": "empty, or the address of a server that answers as Yahoo does, such as http://127.0.0.1:8765"
         },
     )
+    massive_api_key: Annotated[SecretStr, AfterValidator(_key)] = Field(
+        default=SecretStr(""),
+        validate_default=True,
+        repr=False,
+        description="The key that the provider massive is asked with. What it may ask for is a matter of its plan.",
+        json_schema_extra={
+            "allowed": "a key of Massive's, without spaces, and empty only where FRESHTAPE_PROVIDERS does not name massive"
+        },
+    )
+    massive_url: Annotated[str, AfterValidator(_server_url)] = Field(
+        default="",
+        description="The server that the provider massive asks, and that is sent its key. Empty: Massive itself.",
+        json_schema_extra={
+            "allowed": "empty, or the address of a server that answers as Massive does, such as http://127.0.0.1:8766"
+        },
+    )
     clock: Annotated[datetime | None, BeforeValidator(_instant)] = Field(
         default=None,
         description="The market time to start at; it runs on at the real pace. Empty: real time, or the clock that the "
@@ -588,7 +613,7 @@ def _sentences(error: ValidationError) -> Iterator[str]:
 
 
 def _echo(field: FieldInfo, value: object) -> str:
-    text = str(value).strip()
+    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value).strip()
     if not text:
         return "empty"
     if not field.repr:
@@ -625,6 +650,8 @@ def _allowed(field: FieldInfo) -> str:
 
 
 def _shown(field: FieldInfo, value: object) -> str:
+    if isinstance(value, SecretStr):
+        return _MASK if value.get_secret_value() else ""
     text = _text(value)
     return text if field.repr else _masked(text)
 

@@ -198,6 +198,7 @@ async def test_a_row_that_cannot_be_is_left_out_and_logged(
 ) -> None:
     told = await history("AAPL", EVENING, folder=apple(tmp_path, flawed, GOOD))
     assert [bar.close for bar in told.bars] == [11]
+    assert told.refused == 1
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "2026-03-24" in caplog.text
 
@@ -281,6 +282,7 @@ async def test_a_minute_that_cannot_be_is_left_out(tmp_path: Path) -> None:
     folder = market(tmp_path, "AAPL,Apple,STOCK,XNAS,USD\n", minute={"AAPL": rows})
     told = await history("AAPL", EVENING, Interval.ONE_MINUTE, folder=folder)
     assert [f"{bar.open_time:%H:%M}" for bar in told.bars] == ["13:30", "13:32"]
+    assert told.refused == 1
 
 
 # ── what cannot be read at all

@@ -23,11 +23,12 @@ from domain.clock import SystemClock
 from domain.errors import InvalidTicker, ProviderUnavailable, SymbolNotFound, Trouble
 from domain.symbols import Symbol
 from domain.tickers import COIN_QUOTES, COINS, CURRENCIES, FORMS, AssetClass, form_of, normalise
+from providers import calling, yahoo_session
 from providers import yahoo as yahoo_module
-from providers import yahoo_session
+from providers.calling import Calls, seconds_to_wait
 from providers.sample import SampleProvider
+from providers.shapes import PRESENT, Asked
 from providers.yahoo import QUOTES_AT_ONCE, THREADS, YahooProvider
-from providers.yahoo_session import YahooSession, seconds_to_wait
 from providers.yahoo_shapes import Row, Unit, decimal_of, history_of, minutes_of, ticker_of, unit_of, yahoo_symbol
 from tests.support.clock import EVENING, ManualClock
 from tests.support.figures import told
@@ -53,6 +54,10 @@ def recorded(ticker: str) -> list[dict[str, str]]:
 
 async def daily(provider: YahooProvider, of: Symbol, start: date = START, until: datetime = EVENING) -> History:
     return await provider.history(of, Interval.ONE_DAY, start, until)
+
+
+def asked(of: Symbol, start: date, until: datetime, now: datetime = EVENING) -> Asked:
+    return Asked(of, start, until, now)
 
 
 async def refused(answer: Awaitable[Any]) -> ProviderUnavailable:
@@ -103,22 +108,55 @@ async def test_every_class(yahoo: YahooProvider) -> None:
         assert profile.currency == ("JPY" if ticker == "USD/JPY" else "USD")
         told = await daily(yahoo, Symbol.tracked(profile, None, None), date(2026, 3, 20), EVENING)
         expected = [date(2026, 3, day) for day in range(20, 28) if days == 7 or date(2026, 3, day).weekday() < 5]
-        # whole UTC days are not over in the evening
-        assert [bar.day for bar in told.bars] == (expected[:-1] if profile.exchange is None else expected), ticker
+        assert [bar.day for bar in told.bars] == expected, ticker
+        assert {bar.is_final for bar in told.bars[:-1]} == {True}
+        is_over = profile.exchange is not None  # whole UTC days are not, in the evening
+        assert (told.bars[-1].is_final, told.bars[-1].close_time < EVENING) == (is_over, is_over)
     assert (await yahoo.profile("SPY")).exchange == "ARCX"
     assert (await yahoo.profile("BTC-USD")).exchange is None
 
 
-@pytest.mark.parametrize("before_close", [timedelta(), MICROSECOND])
-async def test_a_day_that_is_not_over_is_not_told(
-    yahoo: YahooProvider, stub: YahooStub, present: ManualClock, before_close: timedelta
+async def test_a_day_that_is_under_way_is_told_as_it_stands(
+    yahoo: YahooProvider, stub: YahooStub, present: ManualClock
 ) -> None:
-    present.at = datetime(2026, 3, 27, 20, tzinfo=UTC) - before_close
-    told = await daily(yahoo, AAPL, date(2026, 3, 25), present.at)
-    listing = stub.market.listings["AAPL"]
-    sent = stub.market.chart(listing, int(datetime(2026, 3, 25, tzinfo=UTC).timestamp()), 2**40)["timestamp"]
-    assert len(sent) == 3, "Yahoo tells of the day while it is traded"
-    assert len(told.bars) == (2 if before_close else 3)
+    """Up to Yahoo's own time of it, a whole second, and never up to the close; from then on it is over."""
+    opens, closes = datetime(2026, 3, 27, 13, 30, tzinfo=UTC), datetime(2026, 3, 27, 20, tzinfo=UTC)
+    second = timedelta(seconds=1)
+    for now, until in ((opens + second, opens + second), (closes - MICROSECOND, closes - second), (closes, closes)):
+        present.at = now
+        told = await daily(yahoo, AAPL, date(2026, 3, 25), now)
+        assert [bar.day.day for bar in told.bars] == [25, 26, 27]
+        assert [bar.is_final for bar in told.bars] == [True, True, now == closes]
+        assert (told.bars[-1].open_time, told.bars[-1].close_time) == (opens, until)
+    present.at = opens
+    assert len((await daily(yahoo, AAPL, date(2026, 3, 25), opens)).bars) == 2, "nothing has been traded yet"
+
+
+async def test_only_who_asks_for_the_present_is_told_of_the_day_under_way(yahoo: YahooProvider, present: ManualClock) -> None:
+    """What Yahoo tells of it is of now, not of when the day was half as long."""
+    present.at = datetime(2026, 3, 27, 18, tzinfo=UTC)
+    for waited, expected in ((PRESENT, 3), (PRESENT + MICROSECOND, 2)):
+        told = await daily(yahoo, AAPL, date(2026, 3, 25), present.at - waited)
+        assert len(told.bars) == expected
+        assert all(bar.close_time <= present.at - waited for bar in told.bars)
+
+
+def test_a_day_under_way_of_which_nobody_says_up_to_when_it_goes_is_not_told() -> None:
+    now = datetime(2026, 3, 27, 18, tzinfo=UTC)
+    rows = [Row(date(2026, 3, 26), 1, 1, 1, 1, 1, 0, 0), Row(date(2026, 3, 27), 1, 1, 1, 1, 1, 0, 0)]
+    for told_at, expected in ((None, 1), (now - timedelta(days=1), 1), (now, 2), (now + timedelta(hours=1), 2)):
+        told = history_of(asked(AAPL, date(2026, 3, 26), now, now), rows, Unit("USD"), told_at)
+        assert len(told.bars) == expected
+        assert all(bar.close_time <= now for bar in told.bars), "whatever Yahoo's clock says"
+
+
+def test_a_day_that_opens_on_the_eve_is_told_of_from_its_own_date_on() -> None:
+    """A bar is of the UTC date on which it closes, and Sydney's would be of the day before."""
+    eve = datetime(2026, 3, 25, 23, 30, tzinfo=UTC)
+    row = Row(date(2026, 3, 26), 1, 1, 1, 1, 1, 0, 0)
+    for now, expected in ((eve, []), (eve + timedelta(hours=1), [date(2026, 3, 26)])):
+        told = history_of(asked(symbol("BHP.AX", exchange="XASX"), START, now, now), [row], Unit("AUD"), now)
+        assert [bar.day for bar in told.bars] == expected
 
 
 async def test_never_more_than_was_asked(yahoo: YahooProvider) -> None:
@@ -134,7 +172,7 @@ def test_days_that_were_not_asked_for_are_left_out() -> None:
     """Yahoo is known to append its newest day, whatever the range."""
     days = [date(2026, 3, day) for day in (27, 23, 24, 25, 26)]
     rows = [Row(day, 10, 11, 9, 10, 100, 0.5, 0) for day in days]
-    told = history_of(AAPL, rows, Unit("USD"), date(2026, 3, 24), datetime(2026, 3, 26, 21, tzinfo=UTC), EVENING)
+    told = history_of(asked(AAPL, date(2026, 3, 24), datetime(2026, 3, 26, 21, tzinfo=UTC)), rows, Unit("USD"), None)
     assert [bar.day.day for bar in told.bars] == [24, 25, 26]
     assert [action.ex_date.day for action in told.actions] == [24, 25, 26]
 
@@ -197,6 +235,28 @@ async def test_minutes_are_asked_for_some_days_at_a_time_and_none_that_are_too_o
             assert refusal.detail == "answered with status 422", "Yahoo's limits are the stub's"
 
 
+async def test_minutes_that_cannot_be_are_counted() -> None:
+    opens = datetime(2026, 3, 27, 15, 0, tzinfo=UTC)
+    row = Row(opens.date(), 10, 11, 9, 10, 100, 0, 0)
+    bad = [row._replace(high=8.0), row._replace(low=-1.0), row._replace(volume=float("nan")), row._replace(close=float("inf"))]
+    rows = {opens + number * timedelta(minutes=1): it for number, it in enumerate([row, *bad, row._replace(open=float("nan"))])}
+    told = minutes_of(asked(AAPL, START, EVENING), rows, Unit("USD"))
+    assert ([bar.open_time for bar in told.bars], told.refused) == ([opens], len(bad))
+
+
+async def test_minutes_of_a_currency_are_asked_for_from_sunday_evening_on(yahoo: YahooProvider, stub: YahooStub) -> None:
+    """They belong to Monday, as the calendar has it."""
+    await minutes(yahoo, symbol("EUR/USD", AssetClass.FOREX, None), date(2026, 3, 23), datetime(2026, 3, 24, tzinfo=UTC))
+    charts = [asked.query for asked in stub.asked if "interval=1m" in asked.query]
+    sunday = datetime(2026, 3, 22, 22, tzinfo=UTC)
+    assert len(charts) == 1
+    assert f"period1={int(sunday.timestamp())}" in charts[0]
+    row = Row(sunday.date(), 1.1, 1.2, 1.0, 1.1, 0, 0, 0)
+    rows = {sunday - timedelta(minutes=1): row, sunday: row}
+    monday = asked(symbol("EUR/USD", AssetClass.FOREX, None), date(2026, 3, 23), EVENING)
+    assert [bar.open_time for bar in minutes_of(monday, rows, Unit("USD")).bars] == [sunday]
+
+
 async def test_no_minutes(yahoo: YahooProvider, stub: YahooStub) -> None:
     assert await minutes(yahoo, symbol("MSFT"), date(2026, 3, 27), EVENING) == History(())
     assert await minutes(yahoo, AAPL, date(2026, 3, 26), datetime(2026, 3, 26, 21, tzinfo=UTC)) == History(())
@@ -212,7 +272,7 @@ def test_the_last_trade_is_no_minute() -> None:
     opens = datetime(2026, 3, 27, 15, 0, tzinfo=UTC)
     row = Row(opens.date(), 10, 11, 9, 10, 100, 0, 0)
     rows = {opens: row, opens + timedelta(seconds=61): row._replace(high=12.0)}
-    told = minutes_of(AAPL, rows, Unit("USD"), EVENING, EVENING)
+    told = minutes_of(asked(AAPL, START, EVENING), rows, Unit("USD"))
     assert [(bar.open_time, bar.high) for bar in told.bars] == [(opens, Decimal(11))]
 
 
@@ -220,7 +280,7 @@ def test_minutes_with_a_split_told_ahead_of_its_opening_are_of_the_new_shares() 
     opens, now = datetime(2026, 3, 26, 15, 0, tzinfo=UTC), datetime(2026, 3, 27, 12, tzinfo=UTC)
     row = Row(opens.date(), 10, 11, 9, 10, 100, 0, 0)
     rows = {opens: row, now: row._replace(day=now.date(), split=10.0)}
-    told = minutes_of(AAPL, rows, Unit("USD"), now, now)
+    told = minutes_of(asked(AAPL, START, now, now), rows, Unit("USD"))
     assert [bar.adjusted_to for bar in told.bars] == [date(2026, 3, 27)]
 
 
@@ -274,16 +334,15 @@ def test_a_split_told_ahead_of_its_opening_has_been_applied() -> None:
     now = datetime(2026, 3, 27, 12, tzinfo=UTC)
     nan = float("nan")
     rows = [Row(date(2026, 3, 26), 10, 11, 9, 10, 100, 0, 0), Row(date(2026, 3, 27), nan, nan, nan, nan, 0, 0, 10)]
-    told = history_of(AAPL, rows, Unit("USD"), START, now, now)
+    told = history_of(asked(AAPL, START, now, now), rows, Unit("USD"), None)
     assert [bar.adjusted_to for bar in told.bars] == [date(2026, 3, 27)]
     assert split_adjusted(told.bars, told.actions, now.date()) == list(told.bars)
 
 
 def test_sydneys_day_opens_on_the_eve() -> None:
     now = datetime(2026, 3, 26, 23, 30, tzinfo=UTC)
-    told = history_of(
-        symbol("BHP.AX", exchange="XASX"), [Row(date(2026, 3, 26), 1, 1, 1, 1, 1, 0, 0)], Unit("AUD"), START, now, now
-    )
+    sydney = asked(symbol("BHP.AX", exchange="XASX"), START, now, now)
+    told = history_of(sydney, [Row(date(2026, 3, 26), 1, 1, 1, 1, 1, 0, 0)], Unit("AUD"), None)
     assert [bar.adjusted_to for bar in told.bars] == [date(2026, 3, 27)]
 
 
@@ -318,6 +377,7 @@ async def test_minor_units_become_major(
         ("GBX", Unit("GBP", 100)),
         ("ZAc", Unit("ZAR", 100)),
         ("ILA", Unit("ILS", 100)),
+        ("KWF", Unit("KWD", 1000)),
         ("GBP", Unit("GBP")),
         ("USD", Unit("USD")),
     ],
@@ -325,6 +385,19 @@ async def test_minor_units_become_major(
 def test_units(told: str, unit: Unit) -> None:
     assert unit_of(told) == unit
     assert unit.price(125.5) == Decimal("125.5") / unit.in_one
+
+
+def test_minutes_in_minor_units_become_major() -> None:
+    opens = datetime(2026, 3, 27, 15, 0, tzinfo=UTC)
+    rows = {opens: Row(opens.date(), 70.5, 71, 69.25, 70, 100, 0, 0)}
+    (bar,) = minutes_of(asked(symbol("VOD.L", exchange="XLON"), opens.date(), EVENING), rows, unit_of("GBp")).bars
+    prices = (bar.open, bar.high, bar.low, bar.close)
+    assert prices == (Decimal("0.705"), Decimal("0.71"), Decimal("0.6925"), Decimal("0.7"))
+    assert bar.volume == 100, "shares are whole in either"
+
+
+async def test_what_is_found_is_told_in_the_major_unit(yahoo: YahooProvider) -> None:
+    assert [(found.ticker, found.currency) for found in await yahoo.search("vodafone", 3)] == [("VOD.L", "GBP")]
 
 
 async def test_without_a_currency_there_is_no_price(yahoo: YahooProvider, caplog: pytest.LogCaptureFixture) -> None:
@@ -342,6 +415,7 @@ async def test_rows_with_gaps_and_impossible_rows_are_left_out(yahoo: YahooProvi
     told = await daily(yahoo, symbol("GAPS"))
     days = [row["date"] for row in recorded("MSFT")]
     assert [bar.day.isoformat() for bar in told.bars] == [*days[:-20], *days[-19:-10], *days[-9:]]
+    assert told.refused == 1, "what is missing was not sent: that is no bar, and none that is refused"
     assert [record.getMessage() for record in caplog.records] == [
         f"GAPS on {days[-20]} is refused: GAPS at {days[-20]} 14:30: high {low_high('MSFT', -20)}",
         f"GAPS on {days[-10]} is left out: a price is missing",
@@ -458,7 +532,7 @@ async def test_down(
 ) -> None:
     """And well again at once: nothing of the failure is remembered."""
     if kind == "slow":
-        monkeypatch.setattr(yahoo_session, "CALL_SECONDS", 0.5)
+        monkeypatch.setattr(calling, "CALL_SECONDS", 0.5)
     stub.troubles.append(server.Trouble(kind, PATHS[what], seconds=2))
     started = time.monotonic()
     refusal = await refused(ASKS[what](yahoo))
@@ -526,7 +600,7 @@ async def test_a_429_stops_the_calls_that_had_begun(yahoo: YahooProvider, stub: 
     assert 1 <= sent <= THREADS, "only what was on its way already"
     told(f"60 calls at once, limited: {sent} requests")
     stub.calm()
-    with mutated(YahooSession._seconds_left, ("call.began <= self._limited_at", "False")):
+    with mutated(Calls.seconds_left, ("call.began <= self._limited_at", "False")):
         assert await burst_after_a_429(yahoo, stub, 60) > THREADS, "the guard makes no difference"
 
 

@@ -20,8 +20,8 @@ from domain.ports import Heard
 from domain.tickers import AssetClass
 from domain.ticks import GRACE_SECONDS
 from providers import yahoo_stream
+from providers.calling import Unusable
 from providers.yahoo import YahooProvider
-from providers.yahoo_shapes import Unusable
 from providers.yahoo_stream import YahooStream, _pricing, _streamer
 from tests.support.clock import EVENING, ManualClock
 from tests.support.figures import told as shown

@@ -61,7 +61,8 @@ async def test_the_threshold_is_the_settings(database_url: str) -> None:
 
 @pytest.mark.parametrize("name", KNOWN_PROVIDERS)
 def test_every_provider_that_can_be_set_can_be_opened(name: str, tmp_path: Path) -> None:
-    assert open_provider(name, ManualClock(), sample_dir=tmp_path, yahoo_url="").name == name
+    urls = {"yahoo_url": "", "massive_url": ""}
+    assert open_provider(name, ManualClock(), sample_dir=tmp_path, **urls, massive_key="a.key").name == name
 
 
 async def test_every_provider_is_gated_and_a_live_one_has_the_budget_that_is_set(database_url: str) -> None:

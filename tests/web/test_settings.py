@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 
 import providers
@@ -24,7 +24,7 @@ DATABASE = (
     "it must be the address of a SQLite file, such as sqlite:///./freshtape.db, or of a PostgreSQL database, such as "
     "postgresql://user:password@host:5432/freshtape, with special characters in it percent-encoded."
 )
-PROVIDERS = "it must be one or more of yahoo, sample, separated by commas, each once."
+PROVIDERS = "it must be one or more of yahoo, massive, sample, separated by commas, each once."
 SAMPLE_DIR = "it must be a folder of market files, symbols.csv among them."
 CLOCK = "it must be empty, or an ISO-8601 instant with an offset, such as 2025-03-14T14:30:00Z."
 YAHOO_URL = "it must be empty, or the address of a server that answers as Yahoo does, such as http://127.0.0.1:8765."
@@ -109,6 +109,9 @@ DESKS = ("https://desk.example.com", "http://[::1]:3000")
         ("FRESHTAPE_YAHOO_URL", " HTTP://127.0.0.1:8765/ ", "yahoo_url", "http://127.0.0.1:8765"),
         ("FRESHTAPE_YAHOO_URL", "https://[::1]", "yahoo_url", "https://[::1]"),
         ("FRESHTAPE_YAHOO_URL", "", "yahoo_url", ""),
+        ("FRESHTAPE_MASSIVE_URL", "http://127.0.0.1:8766/", "massive_url", "http://127.0.0.1:8766"),
+        ("FRESHTAPE_MASSIVE_API_KEY", "", "massive_api_key", SecretStr("")),
+        ("FRESHTAPE_MASSIVE_API_KEY", " a.key_1 ", "massive_api_key", SecretStr("a.key_1")),
         ("FRESHTAPE_CLOCK", "", "clock", None),
         ("FRESHTAPE_CLOCK", "  ", "clock", None),
         ("FRESHTAPE_CLOCK", " 2025-03-14T10:30:00-04:00 ", "clock", datetime(2025, 3, 14, 14, 30, tzinfo=UTC)),
@@ -435,6 +438,25 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch, address: str, 
     assert SECRET not in f"{settings} {settings!r}"
 
 
+def test_a_key_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "massive")
+    monkeypatch.setenv("FRESHTAPE_MASSIVE_API_KEY", SECRET)
+    settings = loaded()
+    assert settings.massive_api_key.get_secret_value() == SECRET
+    shown = {setting.variable: setting.value for setting in described(settings)}
+    assert shown["FRESHTAPE_MASSIVE_API_KEY"] == "***"
+    assert SECRET not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()} {shown}"
+
+
+def test_the_provider_massive_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = "it must be a key of Massive's, without spaces, and empty only where FRESHTAPE_PROVIDERS does not name massive."
+    monkeypatch.setenv("FRESHTAPE_PROVIDERS", "yahoo,massive")
+    assert wrong() == f"FRESHTAPE_MASSIVE_API_KEY is empty; {needed}"
+    for text in (f"two {SECRET}", f"{SECRET}\u00e9", f"{SECRET}\nX-Header: 1"):
+        monkeypatch.setenv("FRESHTAPE_MASSIVE_API_KEY", text)
+        assert wrong() == f"FRESHTAPE_MASSIVE_API_KEY is ***; {needed}"
+
+
 @settings(deadline=None)
 @given(
     secret=st.text(max_size=8),
@@ -457,7 +479,7 @@ CANARIES_SHOWN = "STOCK=SPY,ETF=SPY,CRYPTO=BTC-USD,FOREX=EUR/USD,INDEX=^GSPC"
 def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESHTAPE_CLOCK", "2025-03-14T10:30:00-04:00")
     monkeypatch.setenv("SYMBOL_STALENESS_HOURS", "24")
-    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())][:18] == [
+    assert [(setting.variable, setting.value, setting.default) for setting in described(loaded())][:20] == [
         ("FRESHTAPE_DATABASE_URL", "sqlite+aiosqlite:///./freshtape.db", "sqlite+aiosqlite:///./freshtape.db"),
         ("FRESHTAPE_PROVIDERS", "yahoo", "yahoo"),
         ("FRESHTAPE_PROVIDER_CALLS_PER_MINUTE", "60", "60"),
@@ -472,6 +494,8 @@ def test_described(monkeypatch: pytest.MonkeyPatch) -> None:
         ("FRESHTAPE_BACKFILL_MAX_CONCURRENT", "3", "3"),
         ("FRESHTAPE_SAMPLE_DIR", "market", "bundled"),
         ("FRESHTAPE_YAHOO_URL", "", ""),
+        ("FRESHTAPE_MASSIVE_API_KEY", "", ""),
+        ("FRESHTAPE_MASSIVE_URL", "", ""),
         ("FRESHTAPE_CLOCK", "2025-03-14T14:30:00+00:00", ""),
         ("FRESHTAPE_HOST", "127.0.0.1", "127.0.0.1"),
         ("FRESHTAPE_PORT", "8000", "8000"),

@@ -270,8 +270,8 @@ def _special(it: Special, now: datetime) -> Listing:
 
 
 def _days(like: Recorded, asset_class: AssetClass, mic: str | None, now: datetime) -> Iterator[Day]:
-    rows = _rows("daily", like)
-    moved = _moved(rows, now)
+    rows = rows_of("daily", like)
+    moved = moved_by(rows, now)
     calendar = calendar_for(asset_class, mic)
     for row in rows:
         hours = calendar.trading_day(date.fromisoformat(row["date"]) + moved)
@@ -282,8 +282,8 @@ def _days(like: Recorded, asset_class: AssetClass, mic: str | None, now: datetim
 
 def _minutes(like: Recorded, asset_class: AssetClass, mic: str | None, now: datetime) -> Iterator[Minute]:
     """Every minute of the days of which minutes are recorded: as far behind the opening as it was then."""
-    rows = {parse_instant(row["time"]): row for row in _rows("minute", like)}
-    calendar, moved = calendar_for(asset_class, mic), _moved(_rows("daily", like), now)
+    rows = {parse_instant(row["time"]): row for row in rows_of("minute", like)}
+    calendar, moved = calendar_for(asset_class, mic), moved_by(rows_of("daily", like), now)
     for day in sorted({opens.date() for opens in rows}):
         then, hours = calendar.trading_day(day), calendar.trading_day(day + moved)
         if then is not None and hours is not None:
@@ -298,12 +298,12 @@ def _minute(opens: datetime, row: dict[str, str] | None, factor: float) -> Minut
     return Minute(opens, volume=round(float(row["volume"])), **prices)
 
 
-def _moved(daily: list[dict[str, str]], now: datetime) -> timedelta:
+def moved_by(daily: list[dict[str, str]], now: datetime) -> timedelta:
     behind = now.astimezone(UTC).date() - date.fromisoformat(daily[-1]["date"])
     return max(0, -(-behind // WEEK)) * WEEK
 
 
-def _rows(kind: str, like: Recorded) -> list[dict[str, str]]:
+def rows_of(kind: str, like: Recorded) -> list[dict[str, str]]:
     """Those that are recorded, of minutes of few."""
     path = BUNDLED_SAMPLE / kind / f"{like.ticker.replace('/', '')}.csv"
     if not path.exists():

@@ -20,134 +20,66 @@ searches need neither. A WebSocket at / streams prices of what it is told to sub
                             slow, cut_off, unauthorised
 """
 
-import asyncio
-import socket
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any, Literal
+from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tests.support.stubbed import PAGE, Kind, Stub, Trouble, running
 from tests.support.yahoo.market import Market
 from tests.support.yahoo.streamer import Streamer
 
+__all__ = ["Kind", "Trouble", "YahooStub", "running"]
+
 CRUMB = "stub.crumb"
 CONSENT = '<html><form><input name="csrfToken" value="1"><input name="sessionId" value="2"></form></html>'
-PAGE = "<!DOCTYPE html><html><body>Will be right back</body></html>"
 DATE_AHEAD = timedelta(seconds=90)
 DAY_SECONDS = 86_400
 
-Kind = Literal["rate_limited", "error", "html", "slow", "cut_off", "unauthorised"]
 
-
-@dataclass(slots=True)
-class Trouble:
-    """`times` is how often it will still happen: None for ever."""
-
-    kind: Kind
-    path: str = ""
-    retry_after: str | None = None
-    seconds: float = 30
-    times: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    path: str
-    query: str
-    at: float
-
-
-class YahooStub:
-    """An ASGI application."""
-
+class YahooStub(Stub):
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.market = Market(now)
         self.streamer = Streamer()
-        self.asked: list[Asked] = []
-        self.troubles: list[Trouble] = []
         self.crumb = CRUMB
-        self._open = self.most_open = 0
-        self._app = Starlette(
-            routes=[
-                Route("/v1/test/getcrumb", self._crumb),
-                Route("/v8/finance/chart/{symbol}", self._chart),
-                Route("/v1/finance/search", self._search),
-                Route("/v7/finance/quote", self._quote),
-                Route("/consent", _consent),
-                Route("/_stub/requests", self._requests, methods=["GET", "DELETE"]),
-                Route("/_stub/trouble", self._trouble, methods=["POST", "DELETE"]),
-                Route("/{anything:path}", _cookie, methods=["GET", "POST"]),
-            ]
+        super().__init__(
+            Starlette(
+                routes=[
+                    Route("/v1/test/getcrumb", self._crumb),
+                    Route("/v8/finance/chart/{symbol}", self._chart),
+                    Route("/v1/finance/search", self._search),
+                    Route("/v7/finance/quote", self._quote),
+                    Route("/consent", _consent),
+                    Route("/_stub/requests", self._requests, methods=["GET", "DELETE"]),
+                    Route("/_stub/trouble", self._trouble, methods=["POST", "DELETE"]),
+                    Route("/{anything:path}", _cookie, methods=["GET", "POST"]),
+                ]
+            )
         )
 
-    @property
-    def counts(self) -> Counter[str]:
-        """How often each path was asked for."""
-        return Counter(asked.path for asked in self.asked)
-
     def calm(self) -> None:
-        """No trouble, nothing asked."""
+        super().calm()
         self.crumb = CRUMB
         self.streamer.calm()
-        self.troubles.clear()
-        self.asked.clear()
-        self.most_open = 0
+
+    def unauthorised(self) -> Response:
+        return _unauthorised()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            return await self.streamer(scope, receive, send)
-        if scope["type"] != "http" or scope["path"].startswith("/_stub/"):
-            return await self._app(scope, receive, send)
-        query = scope["query_string"].decode()
-        self.asked.append(Asked(scope["path"], query, time.monotonic()))
-        self._open += 1
-        self.most_open = max(self.most_open, self._open)
-        try:
-            await self._answer(self._trouble_of(scope["path"], Request(scope)), scope, receive, send)
-        finally:
-            self._open -= 1
-        return None
-
-    async def _answer(self, trouble: Trouble | None, scope: Scope, receive: Receive, send: Send) -> None:
-        app: Any = self._app
-        match trouble:
-            case Trouble("rate_limited"):
-                headers = {} if trouble.retry_after is None else {"Retry-After": trouble.retry_after}
-                app = PlainTextResponse("Edge: Too Many Requests", 429, headers)
-            case Trouble("error"):
-                app = HTMLResponse(PAGE, 500)
-            case Trouble("html"):
-                app = HTMLResponse(PAGE)
-            case Trouble("unauthorised"):
-                app = _unauthorised()
-            case Trouble("slow"):
-                await asyncio.sleep(trouble.seconds)
-            case Trouble("cut_off"):
-                await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100000")]})
-                await send({"type": "http.response.body", "body": b'{"chart": {"result": [', "more_body": True})
-                raise ConnectionAbortedError("as asked for")
+        app = self.streamer if scope["type"] == "websocket" else super().__call__
         await app(scope, receive, send)
 
-    def _trouble_of(self, path: str, request: Request) -> Trouble | None:
-        for trouble in self.troubles:
-            if path.startswith(trouble.path) and trouble.times != 0:
-                if trouble.times is not None:
-                    trouble.times -= 1
-                return trouble
+    def trouble_of(self, path: str, request: Request) -> Trouble | None:
         named = {path.rpartition("/")[2], *request.query_params.get("symbols", "").split(",")}
-        return next((_SYMBOLS[symbol]() for symbol in sorted(named & _SYMBOLS.keys())), None)
+        fated = next((_SYMBOLS[symbol]() for symbol in sorted(named & _SYMBOLS.keys())), None)
+        return super().trouble_of(path, request) or fated
 
     # ── Yahoo's pages
 
@@ -200,7 +132,7 @@ class YahooStub:
             self.troubles.clear()
         else:
             self.troubles.append(Trouble(**await request.json()))
-        return JSONResponse([asdict(trouble) for trouble in self.troubles])
+        return JSONResponse([asdict(trouble) | {"body": trouble.body.decode()} for trouble in self.troubles])
 
 
 _SYMBOLS: dict[str, Callable[[], Trouble]] = {
@@ -234,18 +166,3 @@ def _chart_of(result: dict[str, Any]) -> Response:
 
 def _chart_error(status: int, code: str, description: str) -> Response:
     return JSONResponse({"chart": {"result": None, "error": {"code": code, "description": description}}}, status)
-
-
-@contextmanager
-def running(stub: YahooStub) -> Iterator[str]:
-    """The stub on a socket, in a thread of its own; gives its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(stub, lifespan="off", ws="websockets-sansio", log_level=60, timeout_graceful_shutdown=0)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
