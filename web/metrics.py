@@ -1,7 +1,7 @@
 """What the process counts, for Prometheus, at `/metrics`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -15,6 +15,7 @@ from domain.lanes import Arrival
 from domain.ports import Database, MarketDataProvider
 from domain.services.refreshing import Refreshed, Refreshing
 from domain.session import TradingSession
+from web.standing import Standing
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped there; each metric would have a series more
 
@@ -100,8 +101,15 @@ class Metrics:
     def request(self, path: str, method: str, status: int) -> None:
         self._requests.labels(path if path in PATHS else "other", method, status).inc()
 
-    async def page(self, _: Request) -> Response:
-        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+
+def metrics_page(metrics: Metrics, standing: Standing) -> Callable[[Request], Awaitable[Response]]:
+    """What was counted, and how things stand."""
+
+    async def page(_: Request) -> Response:
+        found = await standing.look()
+        return Response(generate_latest(metrics.registry) + generate_latest(found), media_type=CONTENT_TYPE_LATEST)
+
+    return page
 
 
 class Counted:

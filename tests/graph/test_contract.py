@@ -32,8 +32,6 @@ NOT_YET = frozenset(
         "Mutation.createApiKey",
         "Mutation.revokeApiKey",
         "Query.apiKeys",
-        "Service.freshness",
-        "Service.loops",
         "Symbol.backfill",
         "Symbol.revisions",
         "Symbol.stats",
