@@ -4,7 +4,9 @@ import asyncio
 import json
 import re
 import signal
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from web.cli.status import Status
 
 CLOCK = "2026-03-27T20:30:00Z"
 COLUMNS = 80
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def flattened(page: str) -> str:
@@ -129,3 +132,17 @@ def loop(state: str) -> dict[str, Any]:
 )
 def test_what_counts_as_unwell(given: Status, unwell: list[str]) -> None:
     assert list(given.unwell()) == unwell
+
+
+async def test_the_copy_that_the_page_shows_is_a_whole_database(sqlite_url: str, tmp_path: Path) -> None:
+    """Made while a service runs."""
+    (script,) = re.findall(r'^\.venv/bin/python -c "(.+)"$', OPERATIONS.read_text(), re.MULTILINE)
+    async with Processes(sqlite_url, FRESHTAPE_CLOCK=CLOCK) as processes:
+        service = await processes.start_one()
+        await service.add("AAPL")
+        copying = await asyncio.create_subprocess_exec(sys.executable, "-c", script, cwd=tmp_path)
+        assert await copying.wait() == 0
+    async with Processes(f"sqlite+aiosqlite:///{tmp_path / 'backup.db'}", FRESHTAPE_CLOCK=CLOCK) as processes:
+        code, page = await processes.command("symbols", "list")
+    assert code == 0
+    assert [line.split()[0] for line in page.splitlines()] == ["ticker", "AAPL"]
