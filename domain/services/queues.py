@@ -1,9 +1,15 @@
 """How much is to be done, and how much could not be."""
 
+from collections.abc import Mapping
+from enum import Enum
+from typing import TypeVar
+
 from domain.backfill import BackfillStatus
 from domain.onboarding import JobStatus
 from domain.ports import Database
 from domain.queues import QueueCount
+
+Status = TypeVar("Status", bound=Enum)
 
 
 class Queues:
@@ -15,18 +21,12 @@ class Queues:
         async with self._database.read() as unit:
             onboardings, backfills = await unit.jobs.counts(), await unit.backfills.counts()
         return [
-            QueueCount(
-                "onboarding",
-                {status.value: onboardings.get(status, 0) for status in JobStatus},
-                pending=onboardings.get(JobStatus.PENDING, 0),
-                under_way=onboardings.get(JobStatus.PROCESSING, 0),
-                failed=onboardings.get(JobStatus.FAILED, 0),
-            ),
-            QueueCount(
-                "backfill",
-                {status.value: backfills.get(status, 0) for status in BackfillStatus},
-                pending=backfills.get(BackfillStatus.PENDING, 0),
-                under_way=backfills.get(BackfillStatus.IN_PROGRESS, 0),
-                failed=backfills.get(BackfillStatus.FAILED, 0),
-            ),
+            _count("onboarding", onboardings, JobStatus.PENDING, JobStatus.PROCESSING, JobStatus.FAILED),
+            _count("backfill", backfills, BackfillStatus.PENDING, BackfillStatus.IN_PROGRESS, BackfillStatus.FAILED),
         ]
+
+
+def _count(name: str, counts: Mapping[Status, int], pending: Status, under_way: Status, failed: Status) -> QueueCount:
+    every = {status: counts.get(status, 0) for status in type(pending)}
+    by_status = {status.value: count for status, count in every.items()}
+    return QueueCount(name, by_status, every[pending], every[under_way], every[failed])

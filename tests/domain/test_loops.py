@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -89,6 +90,28 @@ def test_waits_that_do_not_grow_have_no_end_or_are_prolonged_are_noticed(
     old: str, new: str, noticed_by: Callable[[], None]
 ) -> None:
     with mutated(LoopCourse.wait_seconds, (old, new)), pytest.raises(AssertionError):
+        noticed_by()
+
+
+@pytest.mark.parametrize(
+    ("function", "old", "new", "noticed_by"),
+    [
+        (
+            LoopCourse._is_well,
+            "at - self.turned_at >= STEADY_SECONDS",
+            "True",
+            test_one_that_failed_is_waiting_until_it_has_run_for_5_seconds_again,
+        ),
+        (LoopCourse._state, ">= MANY_FAILURES", "> MANY_FAILURES", test_the_fifth_failure_in_a_row_is_one_too_many),
+        (LoopCourse.failed, "if was_quiet", "if False", test_a_minute_of_quiet_forgets_the_failures_and_less_does_not),
+        (LoopCourse.failed, "if was_quiet", "if was_well", test_a_minute_of_quiet_forgets_the_failures_and_less_does_not),
+        (LoopCourse.failed, "at if was_well", "at if self", test_the_fifth_failure_in_a_row_is_one_too_many),
+    ],
+)
+def test_states_that_come_too_early_or_stay_too_long_are_noticed(
+    function: Any, old: str, new: str, noticed_by: Callable[[], None]
+) -> None:
+    with mutated(function, (old, new)), pytest.raises(AssertionError):
         noticed_by()
 
 
