@@ -234,6 +234,10 @@ def _build(name: str) -> ExchangeCalendar:
     )
 
 
+def calendars_built() -> int:
+    return _build.cache_info().currsize
+
+
 def _from_library(name: str) -> Any:
     """As much of FIRST_DAY to LAST_DAY as the library knows. Its default range would follow the machine's clock."""
     from exchange_calendars import get_calendar

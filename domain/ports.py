@@ -206,6 +206,10 @@ class SymbolCatalogue(Protocol):
         """Those behind the ticker `after`; `total` counts the whole query's."""
         ...
 
+    async def tracked(self) -> Sequence[Symbol]:
+        """All that are not retired, by ticker."""
+        ...
+
 
 class BarStore(Protocol):
     async def daily_since(self, ticker: str, start: date) -> list[Bar]:
@@ -401,6 +405,10 @@ class JobStore(Protocol):
 
     async def depth(self) -> int:
         """How many are active."""
+        ...
+
+    async def counts(self) -> Mapping[JobStatus, int]:
+        """How many there are, ended ones too."""
         ...
 
     async def wait_for_place(self, portfolio_id: str, tickers: Sequence[str], requested_by: str | None) -> None:

@@ -88,7 +88,7 @@ def assess(
     """
     if last_updated is None:
         return NEVER_UPDATED
-    age = (now - last_updated) // _MICROSECOND
+    age = age_of(last_updated, now)
     limit = threshold // _MICROSECOND
     elapsed = max(age, 0)
     is_stale = age > limit
@@ -99,12 +99,22 @@ def assess(
         changes_at = min(changes_at, calendar.next_close(max(as_of, now)) or changes_at)
     return Freshness(
         is_stale=is_stale,
-        hours_since_update=_half_up(elapsed, _TENTH) / 10,
+        hours_since_update=hours(elapsed),
         message=_message(elapsed) if is_stale else None,
         reason=_reason(age, is_stale, lacked, missed, last_outcome),
         fresh_until=changes_at,
         missed_sessions=missed,
     )
+
+
+def age_of(last_updated: datetime, now: datetime) -> int:
+    """In microseconds; negative when the clock has been set back."""
+    return (now - last_updated) // _MICROSECOND
+
+
+def hours(age: int) -> float:
+    """Of an age in microseconds, rounded to 0.1, half up."""
+    return _half_up(age, _TENTH) / 10
 
 
 def _reason(

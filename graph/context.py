@@ -1,6 +1,6 @@
 """What a resolver can reach: the services, and one reading of the clock with the loaders that belong to it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +13,9 @@ from domain.backfill import Backfill
 from domain.clock import Clock
 from domain.errors import RefreshInFlight
 from domain.factors import Exposure, Factor
+from domain.freshness import ClassFreshness
 from domain.levels import PriceLevel
+from domain.loops import LoopStatus
 from domain.portfolio import Holding
 from domain.ports import BarPage, BarQuery, EventFeed
 from domain.services.backfills import Backfills
@@ -21,12 +23,14 @@ from domain.services.measuring import Measuring
 from domain.services.onboarding import Onboarding
 from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
+from domain.services.queues import Queues
 from domain.services.refreshing import Refreshing
 from domain.services.sessions import Sessions
 from domain.services.symbols import Symbols
 from domain.services.telling import BarFeed
 from domain.staleness import StalenessReason
 from domain.symbols import Symbol
+from domain.tickers import AssetClass
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Services:
     feed: EventFeed
     clock: Clock
     about: About
+    queues: Queues
+    loops: Callable[[], Sequence[LoopStatus]]
 
 
 class Reading:
@@ -94,6 +100,11 @@ class Reading:
         """Of portfolios: whether a price that counts is not to be trusted."""
         return DataLoader(load_fn=self._is_stale)
 
+    @cached_property
+    def freshness(self) -> DataLoader[AssetClass, ClassFreshness | None]:
+        """Of the asset classes; None for one of which no symbol is tracked."""
+        return DataLoader(load_fn=self._freshness)
+
     async def _levels(self, tickers: list[str]) -> list[list[PriceLevel]]:
         found = await self.symbols.levels(tickers)
         return [found.get(ticker, []) for ticker in tickers]
@@ -125,6 +136,10 @@ class Reading:
     def _is_doubtful(self, symbol: Symbol) -> bool:
         freshness = self.symbols.freshness(symbol, self.now)
         return symbol.is_retired or freshness.is_stale or freshness.reason is StalenessReason.PROVIDER_EMPTY
+
+    async def _freshness(self, classes: list[AssetClass]) -> list[ClassFreshness | None]:
+        found = {each.asset_class: each for each in await self.symbols.freshness_by_class(self.now)}
+        return [found.get(asset_class) for asset_class in classes]
 
     async def _bars(self, keys: list[tuple[str, BarQuery]]) -> Sequence[BarPage]:
         wanted: dict[BarQuery, list[str]] = {}

@@ -193,6 +193,11 @@ def _prepared(query: str, most_tokens: int) -> DocumentNode | tuple[GraphQLError
         return (_refusal(error),)
 
 
+def document_cache() -> Any:
+    """Its hits and misses: of all executors of the process."""
+    return _prepared.cache_info()
+
+
 def _refusal(error: GraphQLError | RecursionError) -> GraphQLError:
     return error if isinstance(error, GraphQLError) else GraphQLError("The query is nested too deeply to be read.")
 

@@ -1,6 +1,5 @@
 """What can be asked."""
 
-from datetime import datetime
 from typing import Any
 
 import strawberry
@@ -15,7 +14,7 @@ from graph.types.enums import AssetClass, SymbolStatus
 from graph.types.node import Node, read_global_id
 from graph.types.onboarding import OnboardingJob, OnboardingQueue, SymbolReadiness
 from graph.types.portfolio import Portfolio
-from graph.types.provider import Provider
+from graph.types.service import Service
 from graph.types.session import THE_ONE, TradingSession
 from graph.types.symbol import Symbol, SymbolConnection, SymbolMatch
 
@@ -38,20 +37,6 @@ class SymbolFilter:
             is_stale=optional(self.is_stale),
             updated_before=reading.now - reading.symbols.threshold,
         )
-
-
-@strawberry.type(description="database: sqlite or postgresql.")
-class Service:
-    name: str
-    version: str
-    now: datetime
-    database: str
-    staleness_threshold_hours: int
-
-    @strawberry.field(description="Where market data comes from, the preferred provider first.")
-    async def providers(self, info: Info) -> list[Provider]:
-        statuses = await info.context.services.providers.statuses()
-        return [Provider.from_domain(status, self.now) for status in statuses]
 
 
 @strawberry.type
@@ -112,14 +97,7 @@ class Query:
 
     @strawberry.field
     async def service(self, info: Info) -> Service:
-        about, reading = info.context.services.about, info.context.reading
-        return Service(
-            name="Freshtape",
-            version=about.version,
-            now=reading.now,
-            database=about.database,
-            staleness_threshold_hours=reading.symbols.threshold_hours,
-        )
+        return Service.read(info)
 
     @strawberry.field(description="Null for an id that names nothing.")
     async def node(self, info: Info, id: strawberry.ID) -> Node | None:

@@ -1,5 +1,7 @@
 """Symbols, read without asking the database."""
 
+from collections.abc import Sequence
+
 from domain.ports import SymbolPage, SymbolQuery
 from domain.symbols import Symbol
 from persistence.event_feed import SqlEventFeed
@@ -16,3 +18,6 @@ class SqlCatalogue:
 
     async def page(self, query: SymbolQuery, first: int, after: str | None) -> SymbolPage:
         return (await self._feed.symbols()).page(query, first, after)
+
+    async def tracked(self) -> Sequence[Symbol]:
+        return (await self._feed.symbols()).tracked()

@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -32,6 +33,14 @@ LISTENER_SECONDS = 3
 PAGE = 500
 BUFFER = 2000
 """Events a follower may be behind before it is let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """How many symbols are in memory, and how long ago they were known to be all there is to know."""
+
+    symbols: int
+    age_seconds: float
 
 
 class SqlEventFeed:
@@ -74,6 +83,10 @@ class SqlEventFeed:
         if self._held is not None and self._read_at >= since:
             return self._held
         return await self._read_since(since)
+
+    def in_memory(self) -> InMemory | None:
+        """None as long as the symbols were not read."""
+        return InMemory(self._held.count, monotonic() - self._read_at) if self._held is not None else None
 
     async def look(self) -> HeldSymbols:
         """What is committed by now has been told, and is in the symbols. Raises StoreUnavailable."""

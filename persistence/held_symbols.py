@@ -31,6 +31,15 @@ class HeldSymbols:
         symbols = found[start : start + first]
         return SymbolPage(symbols, start + first < len(found), len(found), self.position)
 
+    def tracked(self) -> list[Symbol]:
+        """Those that are not retired, by ticker."""
+        return self._shelves[False][:]
+
+    @property
+    def count(self) -> int:
+        """The retired ones too."""
+        return len(self._by_ticker)
+
     def apply(self, entries: Sequence[Logged]) -> None:
         """What comes next in the log."""
         for entry in entries:

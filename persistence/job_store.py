@@ -144,6 +144,10 @@ class SqlJobStore:
     async def depth(self) -> int:
         return (await self._connection.execute(select(func.count()).select_from(jobs).where(_is_active))).scalar_one()
 
+    async def counts(self) -> Mapping[JobStatus, int]:
+        each = select(jobs.c.status, func.count()).group_by(jobs.c.status)
+        return {row[0]: row[1] for row in await self._connection.execute(each)}
+
     # ── waiting for a place
 
     async def wait_for_place(self, portfolio_id: str, tickers: Sequence[str], requested_by: str | None) -> None:

@@ -21,6 +21,7 @@ from domain.services.pipeline import Pipeline
 from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
+from domain.services.queues import Queues
 from domain.services.refreshing import Refreshing
 from domain.services.sessions import Sessions
 from domain.services.symbols import Symbols
@@ -167,6 +168,8 @@ def services(database: SqlDatabase, provider: StubProvider, clock: ManualClock, 
         feed=feed,
         clock=clock,
         about=About("0.0.0", database.kind),
+        queues=Queues(database),
+        loops=list,
     )
 
 

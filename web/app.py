@@ -12,7 +12,8 @@ from web.doors import Doors
 from web.endpoint.http import HttpEndpoint
 from web.endpoint.sockets import serve_socket
 from web.health import health_routes
-from web.metrics import Counted
+from web.metrics import Counted, metrics_page
+from web.standing import Standing
 
 
 def create_app(container: Container, executor: Executor) -> Starlette:
@@ -25,8 +26,8 @@ def create_app(container: Container, executor: Executor) -> Starlette:
         routes=[
             Route("/graphql", HttpEndpoint(executor).respond, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", socket),
-            *health_routes(container.feed.look),
-            Route("/metrics", container.metrics.page),
+            *health_routes(container.feed.look, container.loops.statuses),
+            Route("/metrics", metrics_page(container.metrics, Standing(container.services, container.feed))),
         ],
         middleware=[
             Middleware(Counted, metrics=container.metrics),

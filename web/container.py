@@ -28,6 +28,7 @@ from domain.services.polling import PollingFeed
 from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
+from domain.services.queues import Queues
 from domain.services.scheduling import Scheduler
 from domain.services.sessions import Sessions
 from domain.services.symbols import Symbols
@@ -58,6 +59,8 @@ CLOCK_WATCH_SECONDS = 1
 PRUNE_SECONDS = 3600
 PROVIDERS_SECONDS = 5
 EVENTS_KEPT_DAYS = 7
+PATIENT_WAIT_SECONDS = 60.0
+"""The longest wait of loops that nobody waits for."""
 
 
 class CannotStart(Exception):
@@ -85,6 +88,7 @@ class Container:
     leader: Leader
     scheduler: Scheduler | None
     session_config: SessionConfig
+    loops: Loops
     clock_generation: int
 
 
@@ -189,6 +193,7 @@ def _wired(
     )
     catalogue = SqlCatalogue(feed)
     watch = SessionWatch(database, clock.clock)
+    loops = Loops()
     services = Services(
         symbols=Symbols(database, catalogue, provider, queue, clock.clock, settings.staleness_threshold),
         refreshing=refreshing,
@@ -202,6 +207,8 @@ def _wired(
         feed=feed,
         clock=clock.clock,
         about=About(version("freshtape"), engine.kind),
+        queues=Queues(database),
+        loops=loops.statuses,
     )
     pipeline = Pipeline(database, provider, queue, measuring, clock.clock, metrics.onboarding)
 
@@ -225,6 +232,7 @@ def _wired(
         Leader(feed, tools),
         scheduler,
         session_config,
+        loops,
         clock.generation,
     )
 
@@ -271,17 +279,17 @@ async def running_loops(
         if await clock_generation(container.engine) != container.clock_generation:
             on_clock_replaced()
 
-    async with Loops() as loops:
+    async with container.loops as loops:
         loops.start("event feed", container.feed.run)
         loops.start("lapsed refreshes", every(SWEEP_SECONDS, sweep))
-        loops.start("due splits", every(SPLIT_SECONDS, split))
+        loops.start("due splits", every(SPLIT_SECONDS, split), PATIENT_WAIT_SECONDS)
         loops.start("clock watch", every(CLOCK_WATCH_SECONDS, watch_clock))
-        loops.start("retention", every(PRUNE_SECONDS, prune))
         loops.start("providers", every(PROVIDERS_SECONDS, partial(_measure_providers, container)))
+        loops.start("retention", every(PRUNE_SECONDS, prune), PATIENT_WAIT_SECONDS)
         loops.start("session", container.watch.run)
         loops.start("session bars", container.services.bar_feed.run)
         if container.settings.session_config is not None:
-            loops.start("session config", container.session_config.run)
+            loops.start("session config", container.session_config.run, PATIENT_WAIT_SECONDS)
         if works:
             _start_work(container, loops)
         for name, loop in beside.items():

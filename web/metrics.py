@@ -1,7 +1,8 @@
 """What the process counts, for Prometheus, at `/metrics`."""
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -10,13 +11,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.clock import Clock
-from domain.errors import Refusal
+from domain.errors import AlreadyRefreshing, Refusal
 from domain.gates import CircuitState
 from domain.lanes import Arrival
+from domain.outcomes import outcome_line
 from domain.ports import Database, MarketDataProvider
 from domain.services.providers import ProviderStatus
 from domain.services.refreshing import Refreshed, Refreshing
 from domain.session import TradingSession
+from web.standing import Standing
+
+log = logging.getLogger("freshtape.refreshing")
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped there; each metric would have a series more
 
@@ -134,8 +139,15 @@ class Metrics:
     def request(self, path: str, method: str, status: int) -> None:
         self._requests.labels(path if path in PATHS else "other", method, status).inc()
 
-    async def page(self, _: Request) -> Response:
-        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+
+def metrics_page(metrics: Metrics, standing: Standing) -> Callable[[Request], Awaitable[Response]]:
+    """What was counted, and how things stand."""
+
+    async def page(_: Request) -> Response:
+        found = await standing.look()
+        return Response(generate_latest(metrics.registry) + generate_latest(found), media_type=CONTENT_TYPE_LATEST)
+
+    return page
 
 
 class Counted:
@@ -160,7 +172,7 @@ class Counted:
 
 
 class CountedRefreshing(Refreshing):
-    """Refreshing, with its ends counted: refreshed, the refusal's code, or fault."""
+    """Refreshing, with its ends counted and logged: refreshed, the refusal's code, or fault."""
 
     def __init__(
         self, database: Database, provider: MarketDataProvider, clock: Clock, observe: Callable[[str, float], None]
@@ -169,13 +181,23 @@ class CountedRefreshing(Refreshing):
         self._observe = observe
 
     async def refresh(self, ticker: str, version: int | None, started_by: str) -> Refreshed:
-        started, outcome = time.monotonic(), "fault"
+        started = time.monotonic()
         try:
             done = await super().refresh(ticker, version, started_by)
-            outcome = "refreshed"
-        except Refusal as refusal:
-            outcome = refusal.code.lower()
+        except BaseException as error:
+            self._end(ticker, started_by, error, time.monotonic() - started)
             raise
-        finally:
-            self._observe(outcome, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self._observe("refreshed", seconds)
+        # One that has changed nothing is no news, and a schedule has thousands of them.
+        level = logging.INFO if done.bars_changed else logging.DEBUG
+        log.log(level, outcome_line("refresh", ticker, "refreshed", None, seconds, by=started_by, bars=done.bars_changed))
         return done
+
+    def _end(self, ticker: str, started_by: str, error: BaseException, seconds: float) -> None:
+        outcome, reason = "fault", type(error).__name__
+        if isinstance(error, Refusal):
+            outcome, reason = error.code.lower(), error.message
+        self._observe(outcome, seconds)
+        level = logging.DEBUG if isinstance(error, AlreadyRefreshing) else logging.INFO  # that one has its own end
+        log.log(level, outcome_line("refresh", ticker, outcome, reason, seconds, by=started_by))

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+from domain.loops import LONGEST_WAIT_SECONDS, LoopCourse, LoopStatus
+
 log = logging.getLogger("freshtape.loops")
 
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 2.0
-QUIET_SECONDS = 60.0
+TELL_SECONDS = 60.0
 """A loop that goes on failing in the same way is logged once in so long."""
 
 Loop = Callable[[], Awaitable[None]]
@@ -31,6 +32,7 @@ class Loops:
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
+        self._courses: dict[str, LoopCourse] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -39,24 +41,30 @@ class Loops:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._courses = {name: course.stopped(_now()) for name, course in self._courses.items()}
 
-    def start(self, name: str, loop: Loop) -> None:
-        self._tasks.append(asyncio.create_task(_supervised(name, loop), name=name))
+    def start(self, name: str, loop: Loop, longest_wait: float = LONGEST_WAIT_SECONDS) -> None:
+        self._courses[name] = LoopCourse(name, _now())
+        self._tasks.append(asyncio.create_task(self._supervise(name, loop, longest_wait), name=name))
+
+    def statuses(self) -> list[LoopStatus]:
+        """In the order in which they were started; empty before."""
+        return [course.status(_now()) for course in self._courses.values()]
+
+    async def _supervise(self, name: str, loop: Loop, longest_wait: float) -> None:
+        said, said_at = "", 0.0
+        while True:
+            try:
+                await loop()
+                raise RuntimeError("it ended, which no loop does by itself")
+            except Exception as error:
+                failed = self._courses[name] = self._courses[name].failed(error, _now())
+                if repr(error) != said or _now() - said_at > TELL_SECONDS:
+                    said, said_at = repr(error), _now()
+                    log.warning("the loop %r failed and is started again: %r", name, error)
+            await asyncio.sleep(failed.wait_seconds(longest_wait, random.random()))
+            self._courses[name] = failed.started_again(_now())
 
 
-async def _supervised(name: str, loop: Loop) -> None:
-    wait = FIRST_WAIT_SECONDS
-    told, told_at = "", 0.0
-    now = asyncio.get_running_loop().time
-    while True:
-        started = now()
-        try:
-            await loop()
-        except Exception as error:
-            if repr(error) != told or now() - told_at > QUIET_SECONDS:
-                told, told_at = repr(error), now()
-                log.warning("the loop %r failed and is started again: %r", name, error)
-        if now() - started > LONGEST_WAIT_SECONDS:
-            wait = FIRST_WAIT_SECONDS
-        await asyncio.sleep(wait)
-        wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+def _now() -> float:
+    return asyncio.get_running_loop().time()

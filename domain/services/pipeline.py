@@ -16,6 +16,7 @@ from domain.events import Event, SymbolChanged, SymbolChangeKind
 from domain.findings import findings, merged
 from domain.levels import SymbolLevelExtractor
 from domain.onboarding import MAX_LAPSES, JobStatus, OnboardingJob, OnboardingPhase, wait_seconds
+from domain.outcomes import outcome_line
 from domain.ports import Claim, Database, MarketDataProvider, UnitOfWork
 from domain.services.asking import ask
 from domain.services.measuring import Measuring
@@ -25,6 +26,8 @@ from domain.services.valuing import revalue
 from domain.symbols import Symbol, SymbolStatus
 
 log = logging.getLogger("freshtape.onboarding")
+
+FAULT = "an internal fault, see the log"
 
 
 class LeaseLost(Exception):
@@ -89,20 +92,24 @@ class Pipeline:
 
     async def run(self, claim: Claim) -> None:
         """To the end of the job or of the attempt, whatever happens on the way."""
-        outcome = "lost"
+        outcome, reason, started = "lost", None, asyncio.get_running_loop().time()
         try:
-            outcome = await self._run(claim.job, claim.token)
+            outcome, reason = await self._run(claim.job, claim.token)
         except LeaseLost:
-            log.info("the onboarding of %s was taken away", claim.job.ticker)
+            reason = "it was called off, or another worker has taken it over"
         except StoreUnavailable as error:
+            reason = error.message
             log.warning("the onboarding of %s goes on when its lease has lapsed: %s", claim.job.ticker, error)
         except Exception:
+            reason = FAULT
             log.exception("the onboarding of %s goes on when its lease has lapsed", claim.job.ticker)
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(claim))
             raise
         finally:
             self._observe(outcome)
+            seconds = asyncio.get_running_loop().time() - started
+            log.info(outcome_line("onboarding", claim.job.ticker, outcome, reason, seconds, attempt=claim.job.attempts))
 
     async def work_off(self) -> None:
         """One job after the other, until none is up."""
@@ -114,8 +121,8 @@ class Pipeline:
         async with self._database.write() as unit:
             return await unit.jobs.hold(claim.job.id, claim.token)
 
-    async def _run(self, job: OnboardingJob, token: int) -> str:
-        """How it ended."""
+    async def _run(self, job: OnboardingJob, token: int) -> tuple[str, str | None]:
+        """How it ended, and why so."""
         if job.lapses > MAX_LAPSES:
             return await self._fail(job, token, f"{MAX_LAPSES} workers died over it")
         while job.is_active:
@@ -128,7 +135,7 @@ class Pipeline:
                 return await self._fail(job, token, refusal.message)
             except Exception as error:
                 return await self._end_attempt(job, token, error)
-        return job.status.value
+        return job.status.value, job.error
 
     async def _commit(self, job: OnboardingJob, token: int, write: Write) -> OnboardingJob:
         async with self._database.write() as unit:
@@ -146,8 +153,8 @@ class Pipeline:
 
     # ── ends that are none, or no good ones
 
-    async def _end_attempt(self, job: OnboardingJob, token: int, error: Exception) -> str:
-        why = error.message if isinstance(error, Refusal) else "an internal fault, see the log"
+    async def _end_attempt(self, job: OnboardingJob, token: int, error: Exception) -> tuple[str, str]:
+        why = error.message if isinstance(error, Refusal) else FAULT
         if not isinstance(error, ProviderUnavailable):
             log.error("the onboarding of %s met a fault in %s", job.ticker, job.phase.value, exc_info=error)
         if job.is_last_attempt:
@@ -160,16 +167,16 @@ class Pipeline:
             postponed = await unit.jobs.get(job.id)
             assert postponed is not None
             await unit.events.append(*self._queue.steps(await self._queue.estimated(unit, [postponed])))
-        return "postponed"
+        return "postponed", why
 
-    async def _fail(self, job: OnboardingJob, token: int, why: str) -> str:
+    async def _fail(self, job: OnboardingJob, token: int, why: str) -> tuple[str, str]:
         failed = job.ended(JobStatus.FAILED, self._clock.now(), why)
         async with self._database.write() as unit:
             await self._hold(unit, job, token)
             events = await leave(unit, await unit.symbols.lock(job.ticker), failed, self._clock)
             await unit.jobs.save(failed)
             await unit.events.append(*events, *self._queue.steps([failed]))
-        return failed.status.value
+        return failed.status.value, why
 
     async def _give_back(self, claim: Claim) -> None:
         try:

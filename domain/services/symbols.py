@@ -11,6 +11,7 @@ from domain.calendars import calendar_for
 from domain.clock import Clock
 from domain.errors import RefreshInFlight, SymbolNotFound, VersionConflict
 from domain.events import Event, SymbolChanged, SymbolChangeKind
+from domain.freshness import ClassFreshness, by_class
 from domain.levels import PriceLevel
 from domain.onboarding import OnboardingJob
 from domain.ports import (
@@ -89,6 +90,10 @@ class Symbols:
             threshold=self.threshold,
             now=now,
         )
+
+    async def freshness_by_class(self, now: datetime) -> list[ClassFreshness]:
+        """Of the symbols that are not retired."""
+        return by_class(await self._catalogue.tracked(), self.threshold, now)
 
     async def levels(self, tickers: Sequence[str]) -> Mapping[str, list[PriceLevel]]:
         """Strongest first."""

@@ -8,6 +8,7 @@ from domain.events import SymbolChangeKind
 from domain.factors import ExposureQuality
 from domain.gates import CircuitState
 from domain.levels import Direction, LevelKind
+from domain.loops import LoopState
 from domain.onboarding import JobStatus, OnboardingPhase
 from domain.portfolio import PortfolioStatus
 from domain.services.onboarding import ReadinessStatus
@@ -26,6 +27,7 @@ __all__ = [
     "Interval",
     "JobStatus",
     "LevelKind",
+    "LoopState",
     "OnboardingPhase",
     "PortfolioStatus",
     "ReadinessStatus",
@@ -53,6 +55,9 @@ _MEANINGS = {
     SessionSymbolPhase.QUARANTINED: (
         "Lagged longer than quarantineAfterSeconds: withheld alone, no longer counted against the session."
     ),
+    LoopState.WAITING: "Has failed, and waits to be started again or has not run for long since.",
+    LoopState.FAILED: "Has failed again and again: somebody should look. It is still started again.",
+    LoopState.STOPPED: "Ended by the end of the service.",
     GatingPolicy.SESSION: (
         "Any lagging symbol that is not quarantined deactivates the whole session; all caught up reactivates it."
     ),
@@ -69,6 +74,7 @@ for _enum in (
     Interval,
     JobStatus,
     LevelKind,
+    LoopState,
     OnboardingPhase,
     PortfolioStatus,
     ReadinessStatus,

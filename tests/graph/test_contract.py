@@ -31,8 +31,6 @@ NOT_YET = frozenset(
         "Mutation.createApiKey",
         "Mutation.revokeApiKey",
         "Query.apiKeys",
-        "Service.freshness",
-        "Service.loops",
         "Symbol.revisions",
         "Symbol.stats",
     }

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import OperationalError
 
+from domain import loops as domain_loops
 from domain.errors import CursorExpired, SlowSubscriber
 from domain.events import LoggedChange, Position
 from domain.symbols import Symbol
@@ -23,7 +24,6 @@ from tests.support.journal import append, happened, head
 from tests.support.mutants import mutated
 from tests.support.provider import profile
 from tests.support.proxy import Proxy
-from web import workers
 from web.workers import Loops
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -228,7 +228,7 @@ async def test_nothing_is_missed_when_the_listeners_connection_is_cut(
     """Polling is off: what is told after the cut is told by a listener that has come back."""
     monkeypatch.setattr(event_feed, "POLL_SECONDS", 60)
     monkeypatch.setattr(event_feed, "HEARTBEAT_SECONDS", 0.3)
-    monkeypatch.setattr(workers, "FIRST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(domain_loops, "FIRST_WAIT_SECONDS", 0.05)
     async with Loops() as loops:
         loops.start("listener", Listener(database_url, feed).run)
         before = await listening(elsewhere)
@@ -302,7 +302,7 @@ async def test_a_feed_that_is_started_again_goes_on_where_it_was(
 ) -> None:
     """The database fails between two pages: what was told is not told again, and the rest still comes."""
     monkeypatch.setattr(event_feed, "PAGE", 3)
-    monkeypatch.setattr(workers, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(domain_loops, "FIRST_WAIT_SECONDS", 0.01)
     feed = SqlEventFeed(elsewhere)
     follower = Follower(feed)
     await followed(feed, 1)
@@ -344,7 +344,7 @@ async def test_a_log_that_cannot_be_resumed_is_told_to_everybody_and_begun_anew(
 ) -> None:
     """As when a database is put back from a copy while the service runs."""
     monkeypatch.setattr(event_feed, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(workers, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(domain_loops, "FIRST_WAIT_SECONDS", 0.01)
     feed = SqlEventFeed(database)
     async with Loops() as loops:
         loops.start("event feed", feed.run)

@@ -17,6 +17,7 @@ from domain.services.onboarding import Onboarding
 from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
+from domain.services.queues import Queues
 from domain.services.refreshing import Refreshing
 from domain.services.sessions import Sessions
 from domain.services.symbols import Symbols
@@ -251,4 +252,6 @@ def services_on(database: SqlDatabase) -> Services:
         feed=feed,
         clock=clock,
         about=About("0.0.0", database.kind),
+        queues=Queues(database),
+        loops=list,
     )

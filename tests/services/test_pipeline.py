@@ -1,6 +1,8 @@
 """The course of an onboarding, phase by phase, on both databases."""
 
 import asyncio
+import logging
+import re
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from decimal import Decimal
@@ -370,6 +372,24 @@ async def test_one_symbols_failure_touches_no_other(services: Services, pipeline
         "AAPL": JobStatus.COMPLETED,
         "MSFT": JobStatus.COMPLETED,
     }
+
+
+async def test_each_attempt_is_a_line_with_its_outcome_and_why(
+    services: Services, pipeline: Pipeline, provider: StubProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def limit(ticker: str) -> None:
+        if ticker == "MSFT":
+            raise ProviderUnavailable("stub", Trouble.RATE_LIMITED, "is asked too often", 60)
+
+    provider.before_answer_on = limit
+    with caplog.at_level(logging.INFO, logger="freshtape.onboarding"):
+        await queue(services, "NOPE", "MSFT")
+        await pipeline.work_off()
+    lines = [re.sub(r" seconds=\d+\.\d{3}$", "", record.getMessage()) for record in caplog.records]
+    assert lines == [
+        'onboarding ticker=NOPE outcome=failed reason="NOPE is not known to the provider stub." attempt=1',
+        'onboarding ticker=MSFT outcome=postponed reason="The provider stub is asked too often. Try again in 60 s." attempt=1',
+    ]
 
 
 async def test_a_failed_symbol_that_has_bars_is_again_what_it_was(

@@ -170,6 +170,14 @@ async def test_a_socket_that_has_not_greeted_gets_nothing(service: Served) -> No
 
 # ── readiness
 
+READY = {"status": "ready", "unwell": []}
+UNAVAILABLE = {"status": "unavailable", "reason": "the database does not answer"}
+
+
+def without_loops(body: dict[str, Any]) -> dict[str, Any]:
+    """Which of the loops have noticed already is a matter of the moment."""
+    return {key: value for key, value in body.items() if key != "unwell"}
+
 
 class Vanishing:
     """A database that can be taken away from under the service, and given back."""
@@ -206,14 +214,14 @@ async def test_ready_while_the_database_answers(vanishing: Vanishing) -> None:
     # Without a clock: what comes back has none, and a service on another one would end.
     async with served(vanishing.url, lambda *_: StubProvider("AAPL"), clock=None) as service:
         ready = await service.http.get("/readyz")
-        assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
+        assert (ready.status_code, ready.json()) == (200, READY)
         await vanishing.go()
         # An open file outlives its name: SQLite notices with its next connection.
         await service.container.engine.close()
         try:
             gone = await service.http.get("/readyz")
             assert gone.status_code == 503
-            assert gone.json() == {"status": "unavailable", "reason": "the database does not answer"}
+            assert without_loops(gone.json()) == UNAVAILABLE
             await until(lambda: refuses(service), 5)  # for a second, what is held is good enough
             answer = await service.http.post("/graphql", json={"query": "{ symbols { totalCount } }"})
             (error,) = answer.json()["errors"]
@@ -246,10 +254,7 @@ async def test_not_ready_while_nobody_answers(service: Served, monkeypatch: pyte
     monkeypatch.setattr("web.health.READY_SECONDS", 0.1)
     monkeypatch.setattr("persistence.event_log.SqlEventLog.after", trouble)
     answer = await service.http.get("/readyz")
-    assert (answer.status_code, answer.json()) == (
-        503,
-        {"status": "unavailable", "reason": "the database does not answer"},
-    )
+    assert (answer.status_code, without_loops(answer.json())) == (503, UNAVAILABLE)
 
 
 async def test_not_ready_until_the_symbols_are_in_memory(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,5 +265,42 @@ async def test_not_ready_until_the_symbols_are_in_memory(sqlite_url: str, monkey
             assert (await service.http.get("/readyz")).status_code == 503
             assert (await service.http.get("/healthz")).status_code == 200
             patched.undo()
-            assert (await service.http.get("/readyz")).json() == {"status": "ready"}
+            assert (await service.http.get("/readyz")).status_code == 200
             assert (await service.ask("{ symbols { totalCount } }"))["data"]["symbols"]["totalCount"] == 0
+
+
+LOOPS = "{ service { loops { name state restarts lastError } } }"
+ON_SQLITE = [
+    "event feed", "lapsed refreshes", "due splits", "clock watch", "retention", "session", "session bars"
+]  # fmt: skip
+WORKING = ["onboarding", "onboarding news", "session leader", "session news"]
+
+
+async def shown(service: Served) -> dict[str, Any]:
+    return {loop["name"]: loop for loop in (await service.ask(LOOPS))["data"]["service"]["loops"]}
+
+
+async def test_readiness_names_the_loop_that_is_unwell_and_readers_are_served(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.loops.FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("domain.loops.STEADY_SECONDS", 0.5)
+    monkeypatch.setattr("web.container.PATIENT_WAIT_SECONDS", 0.2)
+    with monkeypatch.context() as patched:
+        patched.setattr("domain.services.refreshing.Refreshing.apply_due_splits", raising(RuntimeError(SECRET)))
+        async with served(sqlite_url, lambda *_: StubProvider("AAPL"), works=True) as service:
+            failed = {"name": "due splits", "state": "FAILED", "lastError": "RuntimeError, see the log."}
+            await until(lambda: says(service, {"status": "degraded", "unwell": [failed]}), 10)
+            assert (await service.http.get("/readyz")).status_code == 200
+            assert (await service.ask("{ symbols { totalCount } }"))["data"]["symbols"]["totalCount"] == 0
+            found = await shown(service)
+            assert list(found) == ON_SQLITE + WORKING
+            assert {name for name, loop in found.items() if loop["state"] != "RUNNING"} == {"due splits"}
+            assert found["due splits"]["restarts"] >= 4
+            patched.undo()
+            await until(lambda: says(service, READY), 10)
+            assert (await shown(service))["due splits"]["lastError"] == "RuntimeError, see the log."
+
+
+async def says(service: Served, expected: dict[str, Any]) -> bool:
+    return bool((await service.http.get("/readyz")).json() == expected)

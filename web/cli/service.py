@@ -1,5 +1,6 @@
 """The service itself: serving it, and what it is set to."""
 
+import logging
 import sys
 from functools import partial
 from typing import Annotated
@@ -10,6 +11,9 @@ from web.cli.shared import current_settings, out, progress, run_to_end, table_of
 from web.settings import Settings, configuration_page, described
 
 app = typer.Typer()
+
+OUTCOMES = ("freshtape.refreshing", "freshtape.onboarding", "freshtape.backfill")
+"""What a service logs of the work that it brings to an end, whether well or not."""
 
 
 @app.command()
@@ -22,6 +26,7 @@ def serve(
     from web.serving import serve as serve_container
 
     settings = current_settings()
+    _log_outcomes()
 
     async def work() -> None:
         async with open_container(settings) as container:
@@ -42,6 +47,7 @@ def worker() -> None:
 
     settings = current_settings()
     places = settings.onboarding_max_concurrent
+    _log_outcomes()
 
     async def work() -> None:
         async with open_container(settings) as container:
@@ -51,6 +57,11 @@ def worker() -> None:
             )
 
     run_to_end(work())
+
+
+def _log_outcomes() -> None:
+    for name in OUTCOMES:
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 @app.command()
