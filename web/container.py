@@ -4,7 +4,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from types import MappingProxyType
 
@@ -57,7 +56,6 @@ SWEEP_SECONDS = 3
 SPLIT_SECONDS = 30
 CLOCK_WATCH_SECONDS = 1
 PRUNE_SECONDS = 3600
-PROVIDERS_SECONDS = 5
 EVENTS_KEPT_DAYS = 7
 PATIENT_WAIT_SECONDS = 60.0
 """The longest wait of loops that nobody waits for."""
@@ -244,15 +242,6 @@ def _budget(settings: Settings, provider: MarketDataProvider) -> Budget | None:
     return Budget(settings.provider_calls_per_minute, settings.provider_calls_per_day)
 
 
-async def _measure_providers(container: Container) -> None:
-    """Not when the metrics are asked for: they must be told while the database does not answer, too."""
-    try:
-        container.metrics.providers(await container.services.providers.statuses())
-    except StoreUnavailable:
-        container.metrics.providers([])
-        raise
-
-
 @asynccontextmanager
 async def running_loops(
     container: Container,
@@ -284,7 +273,6 @@ async def running_loops(
         loops.start("lapsed refreshes", every(SWEEP_SECONDS, sweep))
         loops.start("due splits", every(SPLIT_SECONDS, split), PATIENT_WAIT_SECONDS)
         loops.start("clock watch", every(CLOCK_WATCH_SECONDS, watch_clock))
-        loops.start("providers", every(PROVIDERS_SECONDS, partial(_measure_providers, container)))
         loops.start("retention", every(PRUNE_SECONDS, prune), PATIENT_WAIT_SECONDS)
         loops.start("session", container.watch.run)
         loops.start("session bars", container.services.bar_feed.run)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -12,11 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.clock import Clock
 from domain.errors import AlreadyRefreshing, Refusal
-from domain.gates import CircuitState
 from domain.lanes import Arrival
 from domain.outcomes import outcome_line
 from domain.ports import Database, MarketDataProvider
-from domain.services.providers import ProviderStatus
 from domain.services.refreshing import Refreshed, Refreshing
 from domain.session import TradingSession
 from web.standing import Standing
@@ -74,18 +72,6 @@ class Metrics:
             ["provider", "operation", "outcome"],
             registry=self.registry,
         )
-        self._circuits = Gauge(
-            "freshtape_provider_circuit",
-            "1 for the state that a provider's circuit is in: closed, open or half_open. None while the database does not say.",
-            ["provider", "state"],
-            registry=self.registry,
-        )
-        self._budgets = Gauge(
-            "freshtape_provider_budget_left",
-            "Calls left to all processes together, of the minute and of the day. None while the database does not say.",
-            ["provider", "window"],
-            registry=self.registry,
-        )
         self._falls = Counter(
             "freshtape_provider_fallthroughs",
             "Calls that went on from one provider to the next: it was rate_limited, down, or answered not_found or no_data.",
@@ -107,17 +93,6 @@ class Metrics:
 
     def fall_through(self, provider: str, following: str, reason: str) -> None:
         self._falls.labels(provider, following, reason).inc()
-
-    def providers(self, statuses: Sequence[ProviderStatus]) -> None:
-        """As they were read last; none when they cannot be."""
-        self._circuits.clear()
-        self._budgets.clear()
-        for status in statuses:
-            for state in CircuitState:
-                self._circuits.labels(status.name, state.name.lower()).set(state is status.circuit)
-            for window, left in (("minute", status.calls_left_this_minute), ("day", status.calls_left_today)):
-                if left is not None:
-                    self._budgets.labels(status.name, window).set(left)
 
     # ── the leader's Observer
 

@@ -10,8 +10,10 @@ from prometheus_client.registry import Collector
 from domain.calendars import calendars_built
 from domain.errors import StoreUnavailable
 from domain.freshness import ClassFreshness
+from domain.gates import CircuitState
 from domain.loops import LoopState, LoopStatus
 from domain.queues import QueueCount
+from domain.services.providers import ProviderStatus
 from graph.context import Services
 from graph.execution import document_cache
 from persistence.event_feed import SqlEventFeed
@@ -21,7 +23,7 @@ LOOK_SECONDS = 5
 
 
 class Standing:
-    """Two statements a page, however much there is; without a database, all that can be known without."""
+    """Three statements a page, however much there is; without a database, all that can be known without."""
 
     def __init__(self, services: Services, feed: SqlEventFeed) -> None:
         self._services = services
@@ -40,11 +42,12 @@ class Standing:
             async with asyncio.timeout(LOOK_SECONDS):
                 counts = await self._services.queues.counts()
                 classes = await self._services.symbols.freshness_by_class(self._services.clock.now())
+                providers = await self._services.providers.statuses()
         except (StoreUnavailable, TimeoutError):
             is_up.add_metric([], 0)
             return [is_up]
         is_up.add_metric([], 1)
-        return [is_up, _of_queues(counts), *_of_classes(classes)]
+        return [is_up, _of_queues(counts), *_of_classes(classes), *_of_providers(providers)]
 
     def _of_caches(self) -> Iterator[Metric]:
         held = self._feed.in_memory()
@@ -93,6 +96,24 @@ def _of_classes(classes: Sequence[ClassFreshness]) -> list[Metric]:
             if hours is not None:
                 ages.add_metric([name, quantile], hours)
     return [symbols, share, ages]
+
+
+def _of_providers(statuses: Sequence[ProviderStatus]) -> list[Metric]:
+    circuits = GaugeMetricFamily(
+        "freshtape_provider_circuit", "1 for the state that a provider's circuit is in.", labels=["provider", "state"]
+    )
+    budgets = GaugeMetricFamily(
+        "freshtape_provider_budget_left",
+        "Calls left to all processes together, of the minute and of the day.",
+        labels=["provider", "window"],
+    )
+    for status in statuses:
+        for state in CircuitState:
+            circuits.add_metric([status.name, state.name.lower()], float(state is status.circuit))
+        for window, left in (("minute", status.calls_left_this_minute), ("day", status.calls_left_today)):
+            if left is not None:
+                budgets.add_metric([status.name, window], left)
+    return [circuits, budgets]
 
 
 def _of_loops(statuses: Sequence[LoopStatus]) -> list[Metric]:

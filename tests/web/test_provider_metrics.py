@@ -1,7 +1,7 @@
 """What `/metrics` says of the providers: their circuits, what is left of their budgets, and the falls from one to the next."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,10 +9,8 @@ import pytest
 from domain.clock import Clock
 from domain.errors import ProviderUnavailable, StoreUnavailable, Trouble
 from persistence.provider_gates import SqlProviderGates
-from tests.support.process import until
 from tests.support.provider import StubProvider
 from tests.support.served import Served, served
-from web import container
 from web.settings import Settings
 
 BUDGETS: dict[str, Any] = {"provider_calls_per_minute": 50, "provider_calls_per_day": 500}
@@ -35,8 +33,7 @@ def named(name: str, settings: Settings, clock: Clock) -> StubProvider:
 
 
 @pytest.fixture
-async def service(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
-    monkeypatch.setattr(container, "PROVIDERS_SECONDS", 0.05)
+async def service(database_url: str) -> AsyncIterator[Served]:
     async with served(database_url, named, providers=("first", "second"), clock=None, **BUDGETS) as service:
         yield service
 
@@ -45,18 +42,8 @@ async def series(service: Served) -> dict[str, float]:
     """Of the providers: what stands behind freshtape_provider_, without what their calls took."""
     answer = await service.http.get("/metrics")
     assert answer.status_code == 200
-    found = re.findall(
-        r"^freshtape_provider_((?:circuit|budget_left|fallthroughs_total)\{.*?\}) (\S+)$", answer.text, re.MULTILINE
-    )
+    found = re.findall(OURS, answer.text, re.MULTILINE)
     return {name: float(value) for name, value in found}
-
-
-async def shows(service: Served, is_so: Callable[[dict[str, float]], bool]) -> dict[str, float]:
-    async def holds() -> bool:
-        return is_so(await series(service))
-
-    await until(holds, within=5)
-    return await series(service)
 
 
 def state_of(found: dict[str, float], provider: str) -> list[str]:
@@ -64,7 +51,7 @@ def state_of(found: dict[str, float], provider: str) -> list[str]:
 
 
 async def test_circuits_budgets_and_falls(service: Served) -> None:
-    before = await shows(service, bool)
+    before = await series(service)
     assert {name: value for name, value in before.items() if name.startswith("budget")} == {
         f'budget_left{{provider="{provider}",window="{window}"}}': left
         for provider in ("first", "second")
@@ -72,7 +59,8 @@ async def test_circuits_budgets_and_falls(service: Served) -> None:
     }
     assert (state_of(before, "first"), state_of(before, "second")) == (["closed"], ["closed"])
     await service.container.services.symbols.add("AAPL", None, None, None)
-    after = await shows(service, lambda found: found['budget_left{provider="second",window="day"}'] == 499)
+    after = await series(service)
+    assert after['budget_left{provider="second",window="day"}'] == 499
     assert (state_of(after, "first"), state_of(after, "second")) == (["open"], ["closed"])
     assert after['fallthroughs_total{from="first",reason="rate_limited",to="second"}'] == 1
     assert after['budget_left{provider="first",window="day"}'] == 499
@@ -81,12 +69,10 @@ async def test_circuits_budgets_and_falls(service: Served) -> None:
 
 
 async def test_while_the_database_does_not_answer_nothing_is_claimed(service: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    await shows(service, bool)
-
     async def fail(*_: object) -> None:
         raise StoreUnavailable
 
     with monkeypatch.context() as patched:
         patched.setattr(SqlProviderGates, "read", fail)
-        assert await shows(service, lambda found: not found) == {}
-    assert await shows(service, bool)
+        assert await series(service) == {}
+    assert await series(service)
