@@ -244,6 +244,8 @@ class Trouble(Enum):
 
     RATE_LIMITED = "rate limited"
     DOWN = "down"
+    NOT_SERVED = "not served"
+    """It is well, and does not give what was asked for: bars of that length, or days that the key's plan does not cover."""
 
 
 @dataclass(eq=False)

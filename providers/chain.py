@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import zip_longest
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from domain.bars import History, Interval
 from domain.calendars import calendar_for, hours_of
@@ -19,7 +19,6 @@ Orders = Mapping[AssetClass, Sequence[str]]
 Observe = Callable[[str, str, str], None]
 
 _MINUTE = timedelta(minutes=1)
-_REASONS = {Trouble.RATE_LIMITED: "rate_limited", Trouble.DOWN: "down"}
 
 
 def _nobody(*_: str) -> None:
@@ -72,7 +71,9 @@ class ProviderChain:
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
         asked = [each for each in self.asked(symbol.asset_class) if each.reach(symbol.asset_class, interval) is not None]
         if not asked:
-            raise ProviderUnavailable(self.name, detail=f"does not serve bars of {interval.value} of {symbol.asset_class.name}")
+            raise ProviderUnavailable(
+                self.name, Trouble.NOT_SERVED, f"does not serve bars of {interval.value} of {symbol.asset_class.name}"
+            )
 
         def is_answer(history: History) -> bool:
             return bool(history.bars) or not _expects_bars(symbol, interval, start, until)
@@ -129,7 +130,7 @@ class ProviderChain:
                 answer = await request(provider)
             except (SymbolNotFound, ProviderUnavailable) as refusal:
                 refusals.append(refusal)
-                reason = _REASONS[refusal.trouble] if isinstance(refusal, ProviderUnavailable) else "not_found"
+                reason = refusal.trouble.name.lower() if isinstance(refusal, ProviderUnavailable) else "not_found"
             else:
                 if is_answer(answer):
                     return answer
@@ -142,15 +143,20 @@ class ProviderChain:
 
 def _told(refusals: Sequence[Refusal], nothing: Sequence[T]) -> T:
     """Of providers none of which had an answer, in their order. Who is unavailable might have had one: raises the preferred
-    one's refusal then, with the shortest of the waits that were named. Else that one has nothing is an answer."""
-    unavailable = [refusal for refusal in refusals if isinstance(refusal, ProviderUnavailable)]
+    one's refusal then, with the shortest of the waits that were named. Else that one has nothing is an answer, or that one does
+    not know it; that one does not serve such things comes last."""
+    unavailable = [refusal for refusal in refusals if _might_have_had_one(refusal)]
     if unavailable:
         waits = [refusal.retry_after_seconds for refusal in unavailable]
         unavailable[0].retry_after_seconds = min((wait for wait in waits if wait is not None), default=None)
         raise unavailable[0]
     if nothing:
         return nothing[0]
-    raise refusals[0]
+    raise next((refusal for refusal in refusals if isinstance(refusal, SymbolNotFound)), refusals[0])
+
+
+def _might_have_had_one(refusal: Refusal) -> TypeGuard[ProviderUnavailable]:
+    return isinstance(refusal, ProviderUnavailable) and refusal.trouble is not Trouble.NOT_SERVED
 
 
 def _expects_bars(symbol: Symbol, interval: Interval, start: date, until: datetime) -> bool:

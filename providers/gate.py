@@ -32,8 +32,6 @@ START_SECONDS = 3
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 1.0
 
-_OUTCOMES = {Trouble.RATE_LIMITED: "rate_limited", Trouble.DOWN: "down"}
-
 
 def _nobody(*_: object) -> None:
     pass
@@ -44,8 +42,8 @@ class GatedProvider:
 
     `budget` is None for one without end. It may be one of so many providers that are asked one after the other: each has its
     share of a call's time, so that the last is still asked when the others hang. `observe` is told of every request, and of
-    every refusal to make one: the provider, the operation, its outcome (ok, not_found, no_data, rate_limited, down, refused,
-    fault or cancelled) and the seconds it took.
+    every refusal to make one: the provider, the operation, its outcome (ok, not_found, no_data, not_served, rate_limited, down,
+    refused, fault or cancelled) and the seconds it took.
     """
 
     def __init__(
@@ -175,9 +173,11 @@ def _judged(error: BaseException, generation: int) -> tuple[str, Change]:
             return "not_found", lambda gate, _: gate.succeeded(generation)
         case NoData():
             return "no_data", lambda gate, _: gate.succeeded(generation)
+        case ProviderUnavailable(trouble=Trouble.NOT_SERVED):
+            return "not_served", lambda gate, _: gate.succeeded(generation)
         case ProviderUnavailable(provider=name, trouble=trouble, detail=detail, retry_after_seconds=seconds):
             sentence = ProviderUnavailable(name, trouble, detail).message
-            return _OUTCOMES[trouble], lambda gate, now: gate.failed(generation, now, trouble, seconds, sentence)
+            return trouble.name.lower(), lambda gate, now: gate.failed(generation, now, trouble, seconds, sentence)
         case Exception():
             sentence = "An internal fault, see the log."
             return "fault", lambda gate, now: gate.failed(generation, now, Trouble.DOWN, None, sentence)

@@ -20,7 +20,7 @@ from urllib3.exceptions import TimeoutError as Late
 
 from domain.bars import CorporateAction, History, Interval
 from domain.clock import Clock
-from domain.errors import InvalidTicker, ProviderUnavailable, Refusal, SymbolNotFound
+from domain.errors import InvalidTicker, ProviderUnavailable, Refusal, SymbolNotFound, Trouble
 from domain.ports import LiveFeed, Reach
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
@@ -77,7 +77,7 @@ class MassiveProvider:
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
         loads = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}
         if interval not in loads:
-            raise ProviderUnavailable(NAME, detail=f"does not serve bars of {interval.value}")
+            raise ProviderUnavailable(NAME, Trouble.NOT_SERVED, f"does not serve bars of {interval.value}")
         now = self._clock.now()
         asked = Asked(symbol, start, min(until, now), now)
         what = f"{WHAT[interval]} from {start} to {asked.until.date()}"
@@ -203,7 +203,7 @@ def _done(what: str, work: Callable[[], T]) -> T:
     except Refusal:
         raise
     except NotCovered:
-        raise ProviderUnavailable(NAME, detail=f"does not cover {what} by the plan of the key") from None
+        raise ProviderUnavailable(NAME, Trouble.NOT_SERVED, f"does not cover {what} by the plan of the key") from None
     except Exception as error:  # the client raises whatever its parsing meets
         raise _FAILURES.refusal(NAME, error, log) from error
 

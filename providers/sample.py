@@ -20,7 +20,7 @@ from typing import TypeVar
 from domain.bars import ActionKind, Bar, CorporateAction, History, Interval, split_adjusted
 from domain.calendars import calendar_for, hours_of
 from domain.clock import Clock, parse_instant
-from domain.errors import InvalidTicker, ProviderUnavailable
+from domain.errors import InvalidTicker, ProviderUnavailable, Trouble
 from domain.ports import LiveFeed, Reach
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
@@ -64,7 +64,7 @@ class SampleProvider:
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
         reads = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}
         if interval not in reads:
-            raise ProviderUnavailable(self.name, detail=f"does not serve bars of {interval.value}")
+            raise ProviderUnavailable(self.name, Trouble.NOT_SERVED, f"does not serve bars of {interval.value}")
         return await self._read(lambda: reads[interval](symbol, start, min(until, self._clock.now())))
 
     def reach(self, asset_class: AssetClass, interval: Interval) -> Reach | None:

@@ -22,7 +22,7 @@ from yfinance.utils import is_isin
 
 from domain.bars import History, Interval
 from domain.clock import Clock
-from domain.errors import ProviderUnavailable, Refusal, SymbolNotFound
+from domain.errors import ProviderUnavailable, Refusal, SymbolNotFound, Trouble
 from domain.ports import Reach
 from domain.quotes import Quote
 from domain.symbols import Profile, Symbol
@@ -93,7 +93,7 @@ class YahooProvider:
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
         loads = {Interval.ONE_DAY: self._daily, Interval.ONE_MINUTE: self._minutes}
         if interval not in loads:
-            raise ProviderUnavailable(NAME, detail=f"does not serve bars of {interval.value}")
+            raise ProviderUnavailable(NAME, Trouble.NOT_SERVED, f"does not serve bars of {interval.value}")
         now = self._clock.now()
         return await self._ask(lambda: loads[interval](Asked(symbol, start, min(until, now), now)))
 

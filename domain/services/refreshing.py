@@ -251,7 +251,11 @@ def _splits(actions: Iterable[CorporateAction], *, after: date, until: date) -> 
     return [each for each in actions if each.kind is ActionKind.SPLIT and after < each.ex_date <= until]
 
 
-_OUTCOMES = {Trouble.RATE_LIMITED: AttemptOutcome.RATE_LIMITED, Trouble.DOWN: AttemptOutcome.DOWN}
+_OUTCOMES = {
+    Trouble.RATE_LIMITED: AttemptOutcome.RATE_LIMITED,
+    Trouble.DOWN: AttemptOutcome.DOWN,
+    Trouble.NOT_SERVED: AttemptOutcome.FAILED,
+}
 
 
 def _outcome(error: BaseException) -> AttemptOutcome:

@@ -61,6 +61,10 @@ def limited(name: str, seconds: int | None = None) -> ProviderUnavailable:
     return ProviderUnavailable(name, Trouble.RATE_LIMITED, "was asked too often", seconds)
 
 
+def not_served(name: str) -> ProviderUnavailable:
+    return ProviderUnavailable(name, Trouble.NOT_SERVED, "does not cover daily bars by the plan of the key")
+
+
 class Chained:
     """A chain of stubs and what was observed of it."""
 
@@ -95,6 +99,7 @@ async def test_the_first_answer_is_the_whole_answer() -> None:
         (down("one"), "down"),
         (limited("one", 30), "rate_limited"),
         (SymbolNotFound("AAPL", "is not known to the provider one"), "not_found"),
+        (not_served("one"), "not_served"),
         (None, "no_data"),
     ],
 )
@@ -107,6 +112,18 @@ async def test_where_one_has_no_answer_the_next_is_asked(refusal: Exception | No
     chained = Chained(one, two, three)
     assert [bar.source for bar in (await chained.history()).bars] == ["two"]
     assert (chained.calls, chained.falls) == (["one", "two"], [("one", "two", reason)])
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_who_does_not_serve_such_things_has_no_say_in_whether_they_are(first: bool) -> None:
+    unknown, apart = Named("unknown"), Named("apart")
+    unknown.refuses(SymbolNotFound("AAPL", "is not known to the provider unknown"))
+    apart.refuses(not_served("apart"))
+    chained = Chained(*((apart, unknown) if first else (unknown, apart)))
+    with pytest.raises(SymbolNotFound, match="is not known to the provider unknown"):
+        await chained.history()
+    with pytest.raises(ProviderUnavailable, match="does not cover"):
+        await Chained(apart).history()
 
 
 async def test_a_fault_of_ours_is_no_refusal() -> None:

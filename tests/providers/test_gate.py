@@ -128,11 +128,28 @@ async def test_an_answer_that_there_is_nothing_is_the_success_of_the_provider(ga
     gated.answers(NoData("AAPL", "stub"))
     with pytest.raises(NoData):
         await gated.ask()
+    gated.answers(down(9))
+    await gated.refused()
+    gated.answers(ProviderUnavailable("stub", Trouble.NOT_SERVED, "does not cover such bars"))
+    await gated.refused()
+    assert (await gated.gate()).failures == 0
     gated.answers(None)
     provider.bars = []
     assert await gated.provider.history(SYMBOL, Interval.ONE_DAY, START, EVENING) == History(())
     assert (await gated.gate()).failures == 0
-    assert gated.outcomes == ["down", "down", "ok", "down", "down", "not_found", "down", "no_data", "no_data"]
+    assert gated.outcomes == [
+        "down",
+        "down",
+        "ok",
+        "down",
+        "down",
+        "not_found",
+        "down",
+        "no_data",
+        "down",
+        "not_served",
+        "no_data",
+    ]
 
 
 async def test_while_all_is_well_nothing_is_written(gated: Gated, statements: list[str]) -> None:

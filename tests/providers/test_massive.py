@@ -233,7 +233,7 @@ async def test_a_plan_of_past_days_tells_of_those(
     assert refusal.message == (
         "The provider massive does not cover minute bars from 2026-03-27 to 2026-03-27 by the plan of the key."
     )
-    assert refusal.trouble is Trouble.DOWN
+    assert refusal.trouble is Trouble.NOT_SERVED, "the gate does not hold it against the provider"
     assert (await refused(massive.quotes(["AAPL"]))).detail == "does not cover quotes by the plan of the key"
 
 
