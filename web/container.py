@@ -13,6 +13,7 @@ from domain.clock import Clock
 from domain.errors import StoreUnavailable
 from domain.factors import FactorModel
 from domain.ports import LiveFeed, MarketDataProvider
+from domain.services.filling import Filling
 from domain.services.leadership import Tools
 from domain.services.leading import Leader
 from domain.services.loading import Loading
@@ -71,6 +72,7 @@ class Container:
     services: Services
     metrics: Metrics
     pipeline: Pipeline
+    filling: Filling
     watch: SessionWatch
     leader: Leader
     session_config: SessionConfig
@@ -159,6 +161,8 @@ def _wired(
     )
     pipeline = Pipeline(database, provider, queue, measuring, clock.clock, metrics.onboarding)
 
+    filling = Filling(database, provider, refreshing, clock.clock, observe=metrics.backfill)
+
     def open_feed() -> LiveFeed:
         return provider.live() or PollingFeed(provider, clock.clock, settings.session_poll_seconds)
 
@@ -172,6 +176,7 @@ def _wired(
         services,
         metrics,
         pipeline,
+        filling,
         watch,
         Leader(feed, tools),
         session_config,
@@ -221,9 +226,9 @@ async def running_loops(
         if container.settings.session_config is not None:
             loops.start("session config", container.session_config.run)
         if works:
-            worker = Worker(container.pipeline, container.feed)
-            loops.start("onboarding", worker.run)
-            loops.start("onboarding news", worker.listen)
+            for worker in (Worker(container.pipeline, container.feed), Worker(container.filling, container.feed)):
+                loops.start(worker.name, worker.run)
+                loops.start(f"{worker.name} news", worker.listen)
             loops.start("session leader", container.leader.run)
             loops.start("session news", container.leader.listen)
         for name, loop in beside.items():
