@@ -1,6 +1,6 @@
 """The course of a backfill, on both databases."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
