@@ -53,6 +53,31 @@ class FailingDatabase:
             await self._look()
 
 
+class BreakingDatabase:
+    """Its writes work so long as they are of so many steps, statements and commits, all in all; then none does."""
+
+    def __init__(self, database: SqlDatabase, steps: int) -> None:
+        self._database = database
+        self._steps = _Steps(steps)
+        self.kind = database.kind
+
+    @property
+    def is_broken(self) -> bool:
+        return self._steps.have_failed
+
+    def read(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        return self._database.read()
+
+    def snapshot(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        return self._database.snapshot()
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[UnitOfWork]:
+        async with self._database.write() as unit:
+            yield _Watched(unit, self._steps)
+            self._steps.take()
+
+
 class _Steps:
     def __init__(self, allowed: int) -> None:
         self._left = allowed
