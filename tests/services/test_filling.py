@@ -9,7 +9,7 @@ import pytest
 
 from domain.backfill import MAX_ATTEMPTS, MAX_LAPSES, BackfillStatus, Priority
 from domain.bars import Interval
-from domain.errors import ProviderUnavailable, StoreUnavailable, Trouble
+from domain.errors import ProviderUnavailable, RefreshInFlight, StoreUnavailable, Trouble
 from domain.events import SymbolChangeKind
 from domain.gaps import GapCause, Mark
 from domain.ports import BackfillClaim, Reach
@@ -19,8 +19,10 @@ from domain.symbols import Profile, Symbol, SymbolStatus
 from domain.tickers import AssetClass
 from persistence.unit_of_work import SqlDatabase
 from providers.sample import SampleProvider
-from tests.support.backfilled import backfilled, days, let_lapse, make_due, minutes, queue
+from tests.support.backfilled import Backfilled, backfilled, days, let_lapse, make_due, minutes, queue
 from tests.support.clock import EVENING, ManualClock
+from tests.support.failing import BreakingDatabase
+from tests.support.figures import told
 from tests.support.mutants import mutated
 from tests.support.punctual import PunctualProvider
 from tests.support.universe import profile_of, track, track_as
@@ -578,3 +580,289 @@ async def test_three_are_under_way_at_a_time(database: SqlDatabase, filling: Fil
     await let_lapse(database)  # those of dead workers keep their places, and are taken up in them
     assert len([await claimed(filling) for _ in range(3)]) == 3
     assert await filling.claim() is None
+
+
+# ── bars, mark and status are one
+
+
+def disagreements(found: Backfilled) -> set[str]:
+    """Between what is said of a backfill of the minutes of Wednesday to Friday and what is held of them."""
+    job, opens = found.job, found.opens
+    holds = {
+        "counted as held": (job.records_inserted or 0) == len(opens) == job.received,
+        "whole days, the newest first": len(opens) % DAY == 0 and (not opens or opens[-1] == int(CLOSE.timestamp()) - 60),
+        "the mark says what was attempted": (found.mark is None) == (not opens),
+        "completed when all is there": (job.status is BackfillStatus.COMPLETED) == (len(opens) == 3 * DAY),
+        "known to be complete when all is there": (found.mark is not None and found.mark.complete_until == CLOSE)
+        == (len(opens) == 3 * DAY),
+        "success when completed": (job.last_success_at is not None) == (job.status is BackfillStatus.COMPLETED),
+        "told and counted when it ended": (SymbolChangeKind.BACKFILLED in dict(found.told))
+        == (found.symbol.version == 2)
+        == (job.status in (BackfillStatus.COMPLETED, BackfillStatus.FAILED)),
+    }
+    return {name for name, is_true in holds.items() if not is_true}
+
+
+async def broken_between(database: SqlDatabase, provider: PunctualProvider, clock: ManualClock) -> int:
+    """Backfills broken off before every statement and commit, each gone on with. How many."""
+    provider.reaches[Interval.ONE_MINUTE] = Reach(1)
+    for steps in range(1000):
+        ticker = f"Q{steps}"
+        provider.profiles[ticker] = profile_of(ticker)
+        await track(database, ticker)
+        await queue(database, ticker, minutes(WEDNESDAY, FRIDAY))
+        broken = BreakingDatabase(database, steps)
+        doomed = Filling(broken, provider, Refreshing(broken, provider, clock), clock)
+        if (claim := await no_store(doomed.claim())) is not None:
+            await doomed.run(claim)
+        found = await backfilled(database, ticker)
+        assert disagreements(found) == set(), f"before step {steps}"
+        await let_lapse(database)
+        await Filling(database, provider, Refreshing(database, provider, clock), clock).work_off()
+        after = await backfilled(database, ticker)
+        assert disagreements(after) == set(), f"gone on with after step {steps}"
+        assert after.job.status is BackfillStatus.COMPLETED
+        if not broken.is_broken:
+            return steps
+    raise AssertionError("it never ends")
+
+
+async def no_store(claiming: Awaitable[BackfillClaim | None]) -> BackfillClaim | None:
+    try:
+        return await claiming
+    except StoreUnavailable:
+        return None
+
+
+async def test_broken_off_before_any_statement_status_bars_and_mark_agree(
+    database: SqlDatabase, provider: PunctualProvider, clock: ManualClock
+) -> None:
+    steps = await broken_between(database, provider, clock)
+    assert steps > 30
+    told(f"{database.kind}: a backfill of three answers broken off before each of {steps} statements and commits")
+
+
+async def test_were_status_and_bars_not_one_transaction_they_would_disagree(
+    database: SqlDatabase, provider: PunctualProvider, clock: ManualClock
+) -> None:
+    at_once = "        return await self._close(unit, symbol, job, course, failure)"
+    apart = "    async with self._database.write() as unit:\n        await self._hold(unit, job, course.token)\n" + at_once
+    with mutated(Filling._end, (at_once, apart)), pytest.raises(AssertionError, match="step"):
+        await broken_between(database, provider, clock)
+
+
+async def test_a_commit_that_is_not_told_is_not_done_twice(
+    database: SqlDatabase, filling: Filling, outcomes: list[str]
+) -> None:
+    await track(database, "AAPL")
+    await queue(database, "AAPL", minutes(FRIDAY))
+    claim = await claimed(filling)
+    untold = "done = await self._end(course, last, await self._shortfall(course))\n    raise StoreUnavailable"
+    with mutated(Filling._fill, ("return await self._end(course, last, await self._shortfall(course))", untold)):
+        await filling.run(claim)
+    done = await backfilled(database, "AAPL")
+    assert (done.job.status, len(done.opens)) == (BackfillStatus.COMPLETED, DAY)
+    await let_lapse(database)
+    await filling.work_off()
+    assert await backfilled(database, "AAPL") == done
+    assert outcomes == ["lost"]
+
+
+# ── by the schedule
+
+
+async def test_by_the_schedule_the_newest_days_come_first_and_move_freshness(
+    database: SqlDatabase, filling: Filling, provider: PunctualProvider
+) -> None:
+    provider.reaches[Interval.ONE_MINUTE] = Reach(8)
+    await track(database, "AAPL")
+    await queue(database, "AAPL", days(date(2026, 1, 2), FRIDAY), minutes(THURSDAY, FRIDAY), priority=Priority.HELD)
+    await filling.work_off()
+    found = await backfilled(database, "AAPL", Interval.ONE_DAY)
+    assert found.job.status is BackfillStatus.COMPLETED
+    assert (found.symbol.last_updated, found.symbol.as_of) == (EVENING, CLOSE)
+    assert found.symbol.version == 3, "a refresh and the end of a backfill"
+    kinds = [kind for kind, _ in found.told]
+    assert kinds[-3:] == [SymbolChangeKind.REFRESH_STARTED, SymbolChangeKind.REFRESHED, SymbolChangeKind.BACKFILLED]
+    assert [interval for _, interval, _, _ in provider.requests] == [Interval.ONE_DAY, Interval.ONE_MINUTE]
+    assert found.mark == Mark("AAPL", Interval.ONE_DAY, None, CLOSE), "older days are held: who knows what lies between"
+
+
+async def test_by_the_schedule_the_last_five_days_are_asked_for_again(
+    database: SqlDatabase, filling: Filling, provider: PunctualProvider
+) -> None:
+    await track(database, "AAPL")
+    asked = []
+    for _ in range(2):
+        provider.requests.clear()
+        await queue(database, "AAPL", minutes(date(2026, 3, 18), FRIDAY), priority=Priority.SCHEDULED)
+        await filling.work_off()
+        asked.append([start for _, interval, start, _ in provider.requests if interval is Interval.ONE_MINUTE])
+    assert asked == [[date(2026, 3, 18)], [date(2026, 3, 23)]]
+    found = await backfilled(database, "AAPL")
+    assert (found.job.expected, found.job.received, found.job.records_inserted) == (0, 5 * DAY, 0)
+    assert len(found.opens) == 8 * DAY
+
+
+async def test_older_days_by_hand_do_not_move_freshness(
+    database: SqlDatabase, filling: Filling, provider: PunctualProvider
+) -> None:
+    await track(database, "AAPL")
+    await queue(database, "AAPL", days(date(2026, 1, 2), date(2026, 2, 27)), minutes(FRIDAY))
+    await filling.work_off()
+    found = await backfilled(database, "AAPL", Interval.ONE_DAY)
+    assert (found.job.status, found.symbol.last_updated) == (BackfillStatus.COMPLETED, None)
+
+
+async def test_a_refresh_of_somebody_else_is_as_good(
+    database: SqlDatabase, filling: Filling, provider: PunctualProvider
+) -> None:
+    await track(database, "AAPL")
+    async with database.write() as unit:
+        await unit.leases.take(RefreshInFlight("AAPL", EVENING, "api"), "token")
+    await queue(database, "AAPL", minutes(THURSDAY, FRIDAY), priority=Priority.SCHEDULED)
+    await filling.work_off()
+    found = await backfilled(database, "AAPL")
+    assert (found.job.status, len(found.opens)) == (BackfillStatus.COMPLETED, 2 * DAY)
+    assert [interval for _, interval, _, _ in provider.requests] == [Interval.ONE_MINUTE]
+
+
+async def test_days_before_its_listing_are_no_failure_by_the_schedule(
+    database: SqlDatabase, filling: Filling, provider: PunctualProvider
+) -> None:
+    """All that is missing lies before its first bar, and is not there."""
+    listed = datetime(2026, 3, 2, tzinfo=UTC)
+    provider.has = lambda _, __, opens: opens >= listed
+    await track(database, "AAPL")
+    await queue(database, "AAPL", days(date(2026, 2, 2), FRIDAY), priority=Priority.SCHEDULED)
+    await filling.work_off()
+    found = await backfilled(database, "AAPL", Interval.ONE_DAY)
+    assert (found.job.status, found.job.error) == (BackfillStatus.COMPLETED, None)
+    assert [(each.first, each.last, each.cause) for each in found.absences] == [
+        (date(2026, 2, 2), date(2026, 2, 27), GapCause.NOT_LISTED)
+    ]
+    assert found.mark == Mark("AAPL", Interval.ONE_DAY, CLOSE, CLOSE)
+
+
+async def test_a_refresh_in_trouble_postpones_it(database: SqlDatabase, filling: Filling, provider: PunctualProvider) -> None:
+    await track(database, "AAPL")
+    await queue(database, "AAPL", days(THURSDAY, FRIDAY), priority=Priority.SCHEDULED)
+    provider.before_answer = failing(ProviderUnavailable("stub"))
+    for _ in range(MAX_ATTEMPTS):
+        await filling.work_off()
+        await make_due(database)
+    found = await backfilled(database, "AAPL", Interval.ONE_DAY)
+    assert (found.job.status, found.job.attempts) == (BackfillStatus.FAILED, 3)
+    assert [(each.first, each.last, each.cause) for each in found.absences] == [(THURSDAY, FRIDAY, GapCause.FETCH_FAILED)]
+
+
+# ── SUSPECT
+
+
+async def tried_on(
+    database: SqlDatabase, filling: Filling, clock: ManualClock, hours: int, priority: Priority = Priority.SCHEDULED
+) -> Backfilled:
+    clock.advance(timedelta(hours=hours))
+    today = clock.now().date()
+    await queue(database, "AAPL", days(today - timedelta(days=4), today), priority=priority, now=clock.now())
+    await filling.work_off()
+    return await backfilled(database, "AAPL", Interval.ONE_DAY)
+
+
+@pytest.mark.parametrize("priority", [Priority.SCHEDULED, Priority.ASKED_FOR])
+@pytest.mark.parametrize("how", ["nothing", "unknown"])
+async def test_three_trading_days_without_anything_make_it_suspect(
+    database: SqlDatabase,
+    filling: Filling,
+    provider: PunctualProvider,
+    clock: ManualClock,
+    canary: StubCanary,
+    how: str,
+    priority: Priority,
+) -> None:
+    await track(database, "AAPL")
+    known = provider.profiles["AAPL"]
+    if how == "nothing":
+        provider.has = lambda *_: False
+    else:
+        del provider.profiles["AAPL"]
+    seen = []
+    for hours in (0, 2, 48, 24, 24):  # Friday, twice; Sunday, of which the trading day is Friday; Monday and Tuesday
+        found = await tried_on(database, filling, clock, hours, priority)
+        seen.append((found.job.status, found.job.failed_days, found.symbol.status))
+    failed, active = BackfillStatus.FAILED, SymbolStatus.ACTIVE
+    assert seen == [
+        (failed, 1, active),
+        (failed, 1, active),
+        (failed, 1, active),
+        (failed, 2, active),
+        (failed, 3, SymbolStatus.SUSPECT),
+    ]
+    assert found.told[-1] == (SymbolChangeKind.STATUS_CHANGED, f"suspect: {found.job.error}")
+    assert canary.asked == ["AAPL"] * 5
+    provider.profiles["AAPL"], provider.has = known, lambda *_: True
+    found = await tried_on(database, filling, clock, 1, priority)
+    assert (found.job.status, found.job.failed_days, found.symbol.status) == (BackfillStatus.COMPLETED, 0, active)
+    assert found.told[-1][0] is SymbolChangeKind.STATUS_CHANGED
+
+
+async def test_where_the_canary_is_down_nobody_becomes_suspect(
+    database: SqlDatabase, filling: Filling, provider: PunctualProvider, clock: ManualClock, canary: StubCanary
+) -> None:
+    provider.has = lambda *_: False
+    canary.is_up = False
+    await track(database, "AAPL")
+    for _ in range(5):
+        found = await tried_on(database, filling, clock, 24)
+        assert (found.job.status, found.job.failed_days, found.symbol.status) == (
+            BackfillStatus.FAILED,
+            0,
+            SymbolStatus.ACTIVE,
+        )
+
+
+@pytest.mark.parametrize("trouble", Trouble)
+async def test_a_provider_in_trouble_makes_nobody_suspect(
+    database: SqlDatabase,
+    filling: Filling,
+    provider: PunctualProvider,
+    clock: ManualClock,
+    canary: StubCanary,
+    trouble: Trouble,
+) -> None:
+    provider.before_answer = failing(ProviderUnavailable("stub", trouble))
+    await track(database, "AAPL")
+    for _ in range(4):
+        found = await tried_on(database, filling, clock, 24)
+        for _ in range(MAX_ATTEMPTS):
+            await make_due(database)
+            await filling.work_off()
+        found = await backfilled(database, "AAPL")
+        assert (found.job.status, found.job.failed_days) == (BackfillStatus.FAILED, 0)
+    assert (found.symbol.status, canary.asked) == (SymbolStatus.ACTIVE, [])
+
+
+async def test_old_days_or_minutes_without_anything_say_nothing_of_the_symbol(
+    database: SqlDatabase, filling: Filling, provider: PunctualProvider, clock: ManualClock, canary: StubCanary
+) -> None:
+    provider.has = lambda *_: False
+    await track(database, "AAPL")
+    for _ in range(4):
+        clock.advance(timedelta(days=1))
+        for wanted in (days(date(2025, 3, 3), date(2025, 3, 7)), minutes(FRIDAY)):
+            await queue(database, "AAPL", wanted, now=clock.now())
+            await filling.work_off()
+            found = await backfilled(database, "AAPL")
+            assert (found.job.status, found.job.failed_days) == (BackfillStatus.FAILED, 0)
+    assert (found.symbol.status, canary.asked) == (SymbolStatus.ACTIVE, [])
+
+
+async def test_without_a_canary_nobody_becomes_suspect(
+    database: SqlDatabase, provider: PunctualProvider, clock: ManualClock
+) -> None:
+    provider.has = lambda *_: False
+    filling = Filling(database, provider, Refreshing(database, provider, clock), clock)
+    await track(database, "AAPL")
+    for _ in range(4):
+        found = await tried_on(database, filling, clock, 24)
+    assert (found.job.failed_days, found.symbol.status) == (0, SymbolStatus.ACTIVE)
