@@ -226,13 +226,17 @@ async def running_loops(
         if container.settings.session_config is not None:
             loops.start("session config", container.session_config.run)
         if works:
-            for worker in (Worker(container.pipeline, container.feed), Worker(container.filling, container.feed)):
-                loops.start(worker.name, worker.run)
-                loops.start(f"{worker.name} news", worker.listen)
-            loops.start("session leader", container.leader.run)
-            loops.start("session news", container.leader.listen)
+            _work(loops, container)
         for name, loop in beside.items():
             loops.start(name, loop)
         if container.engine.kind == "postgresql":
             loops.start("listener", Listener(container.settings.database_url, container.feed).run)
         yield
+
+
+def _work(loops: Loops, container: Container) -> None:
+    for worker in (Worker(container.pipeline, container.feed), Worker(container.filling, container.feed)):
+        loops.start(worker.name, worker.run)
+        loops.start(f"{worker.name} news", worker.listen)
+    loops.start("session leader", container.leader.run)
+    loops.start("session news", container.leader.listen)

@@ -15,8 +15,10 @@ from domain.gaps import GapCause, Mark
 from domain.ports import BackfillClaim, Reach
 from domain.services.filling import Filling
 from domain.services.refreshing import Refreshing
+from domain.services.working import Worker
 from domain.symbols import Profile, Symbol, SymbolStatus
 from domain.tickers import AssetClass
+from persistence.event_feed import SqlEventFeed
 from persistence.unit_of_work import SqlDatabase
 from providers.sample import SampleProvider
 from tests.support.backfilled import Backfilled, backfilled, days, let_lapse, make_due, minutes, queue
@@ -24,6 +26,7 @@ from tests.support.clock import EVENING, ManualClock
 from tests.support.failing import BreakingDatabase
 from tests.support.figures import told
 from tests.support.mutants import mutated
+from tests.support.process import until
 from tests.support.punctual import PunctualProvider
 from tests.support.universe import profile_of, track, track_as
 from web.settings import BUNDLED_SAMPLE
@@ -164,6 +167,14 @@ async def test_bars_beside_those_asked_for_are_left_out(
     found = await backfilled(database, sydney.ticker)
     assert provider.requests == [(sydney.ticker, Interval.ONE_MINUTE, THURSDAY, datetime(2026, 3, 27, 5, tzinfo=UTC))]
     assert (found.job.received, len(found.opens)) == (360, 360)
+
+
+async def test_older_days_take_nothing_back_of_how_far_it_is_known(database: SqlDatabase, filling: Filling) -> None:
+    await track(database, "AAPL")
+    for day in (THURSDAY, FRIDAY, WEDNESDAY):
+        await queue(database, "AAPL", minutes(day))
+        await filling.work_off()
+    assert (await backfilled(database, "AAPL")).mark == Mark("AAPL", Interval.ONE_MINUTE, CLOSE, CLOSE)
 
 
 async def test_intervals_between_are_filled_by_minutes(
@@ -582,44 +593,66 @@ async def test_three_are_under_way_at_a_time(database: SqlDatabase, filling: Fil
     assert await filling.claim() is None
 
 
+async def test_one_that_is_queued_or_ends_wakes_the_worker(
+    database: SqlDatabase, filling: Filling, feed: SqlEventFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.services.working.LOOK_SECONDS", 3600.0)
+    await track(database, *TICKERS)
+    worker = Worker(filling, feed)
+    running = [asyncio.create_task(loop()) for loop in (worker.run, worker.listen)]
+    try:
+        await asyncio.sleep(0.1)
+        for ticker in TICKERS:
+            await queue(database, ticker, minutes(FRIDAY))
+
+        async def are_over() -> bool:
+            async with database.read() as unit:
+                return not any(job.is_active for job in (await unit.backfills.of(TICKERS)).values())
+
+        await until(are_over, 20)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
 # ── bars, mark and status are one
 
 
 def disagreements(found: Backfilled) -> set[str]:
-    """Between what is said of a backfill of the minutes of Wednesday to Friday and what is held of them."""
+    """Between what is said of a backfill of Wednesday to Friday, a day at a time, and what is held of them."""
     job, opens = found.job, found.opens
+    is_whole, is_told = len(opens) == 3, SymbolChangeKind.BACKFILLED in dict(found.told)
+    has_ended = job.status in (BackfillStatus.COMPLETED, BackfillStatus.FAILED)
     holds = {
         "counted as held": (job.records_inserted or 0) == len(opens) == job.received,
-        "whole days, the newest first": len(opens) % DAY == 0 and (not opens or opens[-1] == int(CLOSE.timestamp()) - 60),
+        "the newest first": not opens or opens[-1] == int(CLOSE.timestamp()) - DAY * 60,
         "the mark says what was attempted": (found.mark is None) == (not opens),
-        "completed when all is there": (job.status is BackfillStatus.COMPLETED) == (len(opens) == 3 * DAY),
-        "known to be complete when all is there": (found.mark is not None and found.mark.complete_until == CLOSE)
-        == (len(opens) == 3 * DAY),
-        "success when completed": (job.last_success_at is not None) == (job.status is BackfillStatus.COMPLETED),
-        "told and counted when it ended": (SymbolChangeKind.BACKFILLED in dict(found.told))
-        == (found.symbol.version == 2)
-        == (job.status in (BackfillStatus.COMPLETED, BackfillStatus.FAILED)),
+        "known to be complete when it is": (found.mark is not None and found.mark.complete_until == CLOSE) == is_whole,
+        "completed when all is there": (job.status is BackfillStatus.COMPLETED) == is_whole,
+        "success when completed": (job.last_success_at is not None) == is_whole,
+        "told and a version on when it ended": is_told == (found.symbol.version == 2) == has_ended,
     }
     return {name for name, is_true in holds.items() if not is_true}
 
 
-async def broken_between(database: SqlDatabase, provider: PunctualProvider, clock: ManualClock) -> int:
+async def broken_between(database: SqlDatabase, provider: PunctualProvider, clock: ManualClock, since: int = 0) -> int:
     """Backfills broken off before every statement and commit, each gone on with. How many."""
-    provider.reaches[Interval.ONE_MINUTE] = Reach(1)
-    for steps in range(1000):
+    provider.reaches[Interval.ONE_DAY] = Reach(1)
+    for steps in range(since, 1000):
         ticker = f"Q{steps}"
         provider.profiles[ticker] = profile_of(ticker)
         await track(database, ticker)
-        await queue(database, ticker, minutes(WEDNESDAY, FRIDAY))
+        await queue(database, ticker, days(WEDNESDAY, FRIDAY))
         broken = BreakingDatabase(database, steps)
         doomed = Filling(broken, provider, Refreshing(broken, provider, clock), clock)
         if (claim := await no_store(doomed.claim())) is not None:
             await doomed.run(claim)
-        found = await backfilled(database, ticker)
+        found = await backfilled(database, ticker, Interval.ONE_DAY)
         assert disagreements(found) == set(), f"before step {steps}"
         await let_lapse(database)
         await Filling(database, provider, Refreshing(database, provider, clock), clock).work_off()
-        after = await backfilled(database, ticker)
+        after = await backfilled(database, ticker, Interval.ONE_DAY)
         assert disagreements(after) == set(), f"gone on with after step {steps}"
         assert after.job.status is BackfillStatus.COMPLETED
         if not broken.is_broken:
@@ -648,7 +681,7 @@ async def test_were_status_and_bars_not_one_transaction_they_would_disagree(
     at_once = "        return await self._close(unit, symbol, job, course, failure)"
     apart = "    async with self._database.write() as unit:\n        await self._hold(unit, job, course.token)\n" + at_once
     with mutated(Filling._end, (at_once, apart)), pytest.raises(AssertionError, match="step"):
-        await broken_between(database, provider, clock)
+        await broken_between(database, provider, clock, since=30)
 
 
 async def test_a_commit_that_is_not_told_is_not_done_twice(

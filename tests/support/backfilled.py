@@ -11,6 +11,8 @@ from domain.bars import Interval
 from domain.events import LoggedChange, SymbolChanged, SymbolChangeKind
 from domain.gaps import Absence, Mark
 from domain.symbols import Symbol
+from persistence.engine import Engine
+from persistence.market_clock import clock_generation
 from persistence.tables import backfills
 from persistence.types import real_time
 from persistence.unit_of_work import SqlDatabase
@@ -41,6 +43,15 @@ async def queue(
         job = await unit.backfills.lock(ticker)
         await unit.backfills.save(job.asked_for(wanted, started_by, priority, now))
         await unit.events.append(SymbolChanged(SymbolChangeKind.BACKFILL_STARTED, ticker, now))
+
+
+async def queue_in(database_url: str, ticker: str, *wanted: Wanted) -> None:
+    """As queue, in a database that others use."""
+    engine = Engine(database_url)
+    try:
+        await queue(SqlDatabase(engine, await clock_generation(engine)), ticker, *wanted)
+    finally:
+        await engine.close()
 
 
 async def let_lapse(database: SqlDatabase) -> None:
