@@ -111,8 +111,8 @@ class Backfill:
         )
 
     def expecting(self, missing: int) -> "Backfill":
-        """With so many missing beside those that were inserted already."""
-        return replace(self, expected=(self.records_inserted or 0) + missing)
+        """With so many missing: whoever takes it over finds fewer."""
+        return replace(self, expected=self.expected or missing)
 
     def stored(self, received: int, inserted: int) -> "Backfill":
         """With so many bars more."""

@@ -305,7 +305,7 @@ class Filling:
             job = await self._put(unit, symbol, course, last) if last is not None else course.job
             for each in course.plans:
                 await self._settle(unit, course, each)
-            return await self._close(unit, symbol, job, course, failure)
+            return await self._close(unit, symbol, job, failure, is_known=course.is_known)
 
     async def _held_symbol(self, unit: UnitOfWork, course: _Course) -> Symbol:
         await self._hold(unit, course.job, course.token)
@@ -331,8 +331,7 @@ class Filling:
         """How far an interval is known. Where nothing came, nothing is: the days may be asked for again at any time."""
         ticker, interval = course.job.ticker, each.interval
         if each in course.empty:
-            for request in each.requests:
-                await unit.quality.forget_absences(ticker, interval, request.first, request.last)
+            await unit.quality.forget_absences(ticker, interval, each.days[0].day, each.days[-1].day)
             await unit.quality.set_mark(Mark(ticker, interval, None, each.requests[0].until))
             return
         first = await unit.bars.first_open(ticker, interval)
@@ -378,11 +377,10 @@ class Filling:
         return CannotFill(str(failure), is_empty=is_well)
 
     async def _close(
-        self, unit: UnitOfWork, symbol: Symbol, job: Backfill, course: _Course | None, failure: CannotFill | None
+        self, unit: UnitOfWork, symbol: Symbol, job: Backfill, failure: CannotFill | None, *, is_known: bool = False
     ) -> _End:
-        """The last writes of the transaction that ends a backfill."""
+        """The last writes of the transaction that ends a backfill. `is_known`: newest bars of the symbol have come."""
         now = self._clock.now()
-        is_known = course is not None and course.is_known
         is_empty = failure is not None and failure.is_empty
         if is_known:
             job = job.found_something()
@@ -428,7 +426,7 @@ class Filling:
             symbol = await unit.symbols.lock(job.ticker)
             assert symbol is not None, "a symbol is never deleted"
             await unit.quality.note_absences(unasked)
-            return await self._close(unit, symbol, job, None, failure)
+            return await self._close(unit, symbol, job, failure)
 
     async def _unasked(self, job: Backfill) -> list[Absence]:
         """What a provider that does not answer leaves missing."""

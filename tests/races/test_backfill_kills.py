@@ -84,11 +84,13 @@ class Deaths:
 
     async def run(self) -> list[Backfilled]:
         tickers = made_up(len(DEATHS))
-        async with self._processes, asyncio.TaskGroup() as group:
-            await self._processes.start_one("no new backfill is taken up", "a month at once", works=True)
-            for ticker, death in zip(tickers, DEATHS, strict=True):
-                await self._die(ticker, death)
-                group.create_task(self._watch(ticker))
+        async with self._processes:
+            survivor = await self._processes.start_one("no new backfill is taken up", "a month at once", works=True)
+            async with asyncio.TaskGroup() as group:
+                for ticker, death in zip(tickers, DEATHS, strict=True):
+                    await self._die(ticker, death)
+                    group.create_task(self._watch(ticker))
+            self.taken_over = await survivor.gauge(r'freshtape_backfill_outcomes_total\{outcome="completed"\}')
         return [await held(self._database_url, ticker) for ticker in tickers]
 
     async def _die(self, ticker: str, death: str) -> None:
@@ -114,6 +116,7 @@ async def test_killed_anywhere_a_backfill_goes_on_and_each_bar_is_there_once(
     for found in (task.result() for task in running):
         assert {(one.symbol.ticker, *sorted(faults(one))) for one in found if faults(one)} == set()
         assert [one.job.lapses for one in found] == [1] * (len(DEATHS) - 1) + [0], "the last died when all was done"
+    assert [deaths.taken_over for deaths in both] == [len(DEATHS) - 1] * 2
     slowest = max(seconds for deaths in both for seconds in deaths.resumed_after)
     places = f"{2 * len(DEATHS)} workers killed, {len(DEATHS)} places on each database"
     told(f"{places}: the last backfill was at its end {slowest:.1f} s later")

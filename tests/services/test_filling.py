@@ -678,7 +678,7 @@ async def test_broken_off_before_any_statement_status_bars_and_mark_agree(
 async def test_were_status_and_bars_not_one_transaction_they_would_disagree(
     database: SqlDatabase, provider: PunctualProvider, clock: ManualClock
 ) -> None:
-    at_once = "        return await self._close(unit, symbol, job, course, failure)"
+    at_once = "        return await self._close(unit, symbol, job, failure, is_known=course.is_known)"
     apart = "    async with self._database.write() as unit:\n        await self._hold(unit, job, course.token)\n" + at_once
     with mutated(Filling._end, (at_once, apart)), pytest.raises(AssertionError, match="step"):
         await broken_between(database, provider, clock, since=30)

@@ -232,8 +232,8 @@ MUTANTS = {
     ),
     "dies with its end written": Mutant(
         _FILLING,
-        "            return await self._close(unit, symbol, job, course, failure)\n",
-        f"            end = await self._close(unit, symbol, job, course, failure)\n            {_DIE}\n",
+        "            return await self._close(unit, symbol, job, failure, is_known=course.is_known)\n",
+        f"            end = await self._close(unit, symbol, job, failure, is_known=course.is_known)\n            {_DIE}\n",
     ),
     "dies with its end committed": Mutant(
         _FILLING,
