@@ -455,7 +455,7 @@ async def _held(unit: UnitOfWork, ticker: str, interval: Interval, days: Sequenc
 def _fillable(symbol: Symbol | None, job: Backfill) -> Symbol:
     """Raises CannotFill for one that is retired, or that an onboarding brings the history of."""
     if symbol is None or symbol.status not in READY:
-        state = "not tracked" if symbol is None or symbol.is_retired else "being onboarded"
+        state = "retired" if symbol is None or symbol.is_retired else "being onboarded"
         raise CannotFill(f"{job.ticker} is {state}.")
     return symbol
 

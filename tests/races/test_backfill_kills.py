@@ -49,11 +49,26 @@ async def held(database_url: str, ticker: str = ONE) -> Backfilled:
 
 
 async def ended(database_url: str, ticker: str = ONE, within: float = 60) -> Backfilled:
-    async def is_over() -> bool:
-        return not (await held(database_url, ticker)).job.is_active
+    async with opened(database_url) as database:
 
-    await until(is_over, within)
-    return await held(database_url, ticker)
+        async def is_over() -> bool:
+            async with database.read() as unit:
+                return not (await unit.backfills.of([ticker]))[ticker].is_active
+
+        await until(is_over, within)
+        return await backfilled(database, ticker, Interval.ONE_DAY)
+
+
+async def written_within(database_url: str, before: Backfilled, seconds: float) -> bool:
+    """Whether something becomes another than before."""
+    async with opened(database_url) as database:
+
+        async def is_another() -> bool:
+            return await backfilled(database, ONE, Interval.ONE_DAY) != before
+
+        with suppress(TimeoutError):
+            await until(is_another, seconds)
+        return await is_another()
 
 
 def faults(found: Backfilled) -> set[str]:
@@ -155,12 +170,8 @@ async def woken(database_url: str, market: Path, *mutants: str, alone: bool) -> 
         inquiry.answer()
         sleeper.send(signal.SIGCONT)
 
-        async def writes() -> bool:
-            return await held(database_url) != before
-
-        with suppress(TimeoutError):
-            await until(writes, PATIENCE_SECONDS if mutants else WRITE_SECONDS)
-        assert await held(database_url) == before, "written without the lease"
+        seconds = PATIENCE_SECONDS if mutants else WRITE_SECONDS
+        assert not await written_within(database_url, before, seconds), "written without the lease"
         (other or await another(processes, clerk)).answer()
         found = await ended(database_url)
         assert (faults(found), found.job.lapses) == (set(), 1)

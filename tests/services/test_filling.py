@@ -475,7 +475,7 @@ async def test_a_fault_of_ours_is_tried_again_and_shows_no_internals(
 
 @pytest.mark.parametrize(
     ("status", "told"),
-    [(SymbolStatus.RETIRED, "AAPL is not tracked."), (SymbolStatus.ONBOARDING, "AAPL is being onboarded.")],
+    [(SymbolStatus.RETIRED, "AAPL is retired."), (SymbolStatus.ONBOARDING, "AAPL is being onboarded.")],
 )
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 async def test_a_symbol_that_is_retired_or_onboarded_ends_it(
