@@ -76,6 +76,10 @@ class Backfill:
         return self.status is BackfillStatus.IN_PROGRESS or (self.status is BackfillStatus.PENDING and bool(self.wanted))
 
     @property
+    def is_scheduled(self) -> bool:
+        return self.priority is not Priority.ASKED_FOR
+
+    @property
     def is_last_attempt(self) -> bool:
         return self.attempts >= MAX_ATTEMPTS
 
@@ -109,6 +113,10 @@ class Backfill:
             error=None,
         )
 
+    def expecting(self, missing: int) -> "Backfill":
+        """With so many missing: whoever takes it over finds fewer."""
+        return replace(self, expected=self.expected or missing)
+
     def stored(self, received: int, inserted: int) -> "Backfill":
         """With so many bars more."""
         return replace(self, received=self.received + received, records_inserted=(self.records_inserted or 0) + inserted)
@@ -124,12 +132,14 @@ class Backfill:
             error=None,
             last_success_at=now,
             records_inserted=self.records_inserted or 0,
-            failed_days=0,
-            failed_on=None,
         )
 
     def failed(self, error: str) -> "Backfill":
         return replace(self, status=BackfillStatus.FAILED, error=error)
+
+    def found_something(self) -> "Backfill":
+        """A provider has newest bars of the symbol."""
+        return replace(self, failed_days=0, failed_on=None)
 
     def found_nothing_on(self, day: date) -> "Backfill":
         """A provider that is well had nothing of the symbol on a trading day: counted once a day."""

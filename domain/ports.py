@@ -236,6 +236,14 @@ class BarStore(Protocol):
         """Those that closed in (after, until], by close and ticker."""
         ...
 
+    async def opens_between(self, ticker: str, interval: Interval, start: int, until: int) -> list[int]:
+        """When those open that do so in [start, until), in epoch seconds, in order."""
+        ...
+
+    async def first_open(self, ticker: str, interval: Interval) -> int | None:
+        """When the oldest opens, in epoch seconds."""
+        ...
+
     async def actions(self, tickers: Sequence[str]) -> Mapping[str, list[CorporateAction]]: ...
 
     async def upsert_actions(self, actions: Sequence[CorporateAction]) -> None: ...
@@ -512,7 +520,8 @@ class BackfillStore(Protocol):
         ...
 
     async def claim(self, places: int, now: datetime) -> BackfillClaim | None:
-        """The one that is up next, if one of so many places is free, or one whose worker died."""
+        """With the jobs' queue locked, so that places are counted by one at a time: the one that is up next, if one of so many
+        places is free, or one whose worker died."""
         ...
 
     async def is_up(self, places: int) -> bool:

@@ -133,6 +133,16 @@ class Symbol:
     def left_onboarding(self, status: SymbolStatus) -> "Symbol":
         return replace(self, status=status, version=self.version + 1)
 
+    def backfilled(self, *, is_known: bool, is_suspicious: bool) -> "Symbol":
+        """After a backfill, however it ended. SUSPECT when it was ACTIVE and that made it suspicious; ACTIVE again when it was
+        SUSPECT and a provider is known to have it."""
+        status = self.status
+        if is_suspicious and status is SymbolStatus.ACTIVE:
+            status = SymbolStatus.SUSPECT
+        elif is_known and status is SymbolStatus.SUSPECT:
+            status = SymbolStatus.ACTIVE
+        return replace(self, status=status, version=self.version + 1)
+
     def split(self, last_price: Decimal | None) -> "Symbol":
         """After a split, with its last price in the new shares."""
         return replace(self, version=self.version + 1, last_price=last_price)

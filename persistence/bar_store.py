@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, Table, and_, delete, func, literal, select
+from sqlalchemy import BigInteger, Column, ColumnElement, Select, Table, and_, cast, delete, extract, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.bars import ActionKind, Bar, CorporateAction, Interval
@@ -116,6 +116,16 @@ class SqlBarStore(SqlBars):
         found = await self._read(_every(bars).join_from(symbols, bars, same).where(symbols.c.ticker.in_(tickers)))
         return {bar.ticker: bar for bar in found}
 
+    async def opens_between(self, ticker: str, interval: Interval, start: int, until: int) -> list[int]:
+        opens = bars.c.open_time
+        within = and_(opens >= datetime.fromtimestamp(start, UTC), opens < datetime.fromtimestamp(until, UTC))
+        statement = select(_epoch(opens)).where(_of(ticker, interval), within).order_by(opens)
+        return list(await self._connection.scalars(statement))
+
+    async def first_open(self, ticker: str, interval: Interval) -> int | None:
+        statement = select(_epoch(func.min(bars.c.open_time))).where(_of(ticker, interval))
+        return (await self._connection.execute(statement)).scalar_one()
+
     async def upsert_actions(self, given: Sequence[CorporateAction]) -> None:
         await upsert(self._connection, corporate_actions, given)
 
@@ -159,7 +169,16 @@ def _midnight(day: date) -> datetime:
 
 
 def _daily(ticker: str) -> ColumnElement[bool]:
-    return and_(bars.c.ticker == ticker, bars.c.interval == Interval.ONE_DAY)
+    return _of(ticker, Interval.ONE_DAY)
+
+
+def _of(ticker: str, interval: Interval) -> ColumnElement[bool]:
+    return and_(bars.c.ticker == ticker, bars.c.interval == interval)
+
+
+def _epoch(instant: ColumnElement[datetime]) -> ColumnElement[int]:
+    """In whole seconds: a driver makes these many times faster than instants."""
+    return cast(extract("epoch", instant), BigInteger)
 
 
 def _range(table: Any, query: BarQuery) -> ColumnElement[bool]:

@@ -17,6 +17,7 @@ from domain.gates import Budget
 from domain.ports import LiveFeed, MarketDataProvider
 from domain.services.backfills import Backfills
 from domain.services.canary import Canary
+from domain.services.filling import Filling
 from domain.services.leadership import Tools
 from domain.services.leading import Leader
 from domain.services.loading import Loading
@@ -82,6 +83,7 @@ class Container:
     metrics: Metrics
     pipeline: Pipeline
     canary: Canary
+    filling: Filling
     watch: SessionWatch
     leader: Leader
     scheduler: Scheduler | None
@@ -210,6 +212,17 @@ def _wired(
     )
     pipeline = Pipeline(database, provider, queue, measuring, clock.clock, metrics.onboarding)
 
+    canary = Canary(provider.asked, clock.clock, settings.canaries)
+    filling = Filling(
+        database,
+        provider,
+        refreshing,
+        clock.clock,
+        canary,
+        metrics.backfill,
+        places=settings.backfill_max_concurrent,
+    )
+
     def open_feed() -> LiveFeed:
         return provider.live() or PollingFeed(provider, clock.clock, settings.session_poll_seconds)
 
@@ -225,7 +238,8 @@ def _wired(
         services,
         metrics,
         pipeline,
-        Canary(provider.asked, clock.clock, settings.canaries),
+        canary,
+        filling,
         watch,
         Leader(feed, tools),
         scheduler,
@@ -289,9 +303,9 @@ async def running_loops(
 
 def _start_work(container: Container, loops: Loops) -> None:
     """What one process of all that work must do, whichever comes first."""
-    worker = Worker(container.pipeline, container.feed)
-    loops.start("onboarding", worker.run)
-    loops.start("onboarding news", worker.listen)
+    for worker in (Worker(container.pipeline, container.feed), Worker(container.filling, container.feed)):
+        loops.start(worker.name, worker.run)
+        loops.start(f"{worker.name} news", worker.listen)
     loops.start("session leader", container.leader.run)
     loops.start("session news", container.leader.listen)
     if container.scheduler is not None:

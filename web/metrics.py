@@ -48,6 +48,12 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self._backfills = Counter(
+            "freshtape_backfill_outcomes",
+            "Attempts at backfills that have ended here: completed, failed, postponed or lost to another worker.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._session_bars = Counter(
             "freshtape_session_bars", "Minute bars that the session has processed here.", registry=self.registry
         )
@@ -87,6 +93,9 @@ class Metrics:
 
     def onboarding(self, outcome: str) -> None:
         self._onboardings.labels(outcome).inc()
+
+    def backfill(self, outcome: str) -> None:
+        self._backfills.labels(outcome).inc()
 
     def provider_call(self, provider: str, operation: str, outcome: str, seconds: float) -> None:
         self._provider_calls.labels(provider, operation, outcome).observe(seconds)

@@ -12,7 +12,7 @@ from domain.bars import History, Interval
 from domain.calendars import calendar_for
 from domain.clock import Clock
 from domain.errors import NoData, ProviderUnavailable, Refusal, StoreUnavailable, SymbolNotFound
-from domain.events import Event, SymbolChanged, SymbolChangeKind
+from domain.events import Event, Logged, LoggedStep, SymbolChanged, SymbolChangeKind
 from domain.findings import findings, merged
 from domain.levels import SymbolLevelExtractor
 from domain.onboarding import MAX_LAPSES, JobStatus, OnboardingJob, OnboardingPhase, wait_seconds
@@ -47,6 +47,8 @@ Write = Callable[[UnitOfWork], Awaitable[Effect]]
 
 class Pipeline:
     """Takes jobs up and brings them to their end."""
+
+    name = "onboarding"
 
     def __init__(
         self,
@@ -120,6 +122,10 @@ class Pipeline:
         """The heartbeat. False when the job is no longer the claim's."""
         async with self._database.write() as unit:
             return await unit.jobs.hold(claim.job.id, claim.token)
+
+    def is_news(self, entry: Logged) -> bool:
+        """A job that is queued, or that has ended and frees a place."""
+        return isinstance(entry, LoggedStep) and entry.event.job.status is not JobStatus.PROCESSING
 
     async def _run(self, job: OnboardingJob, token: int) -> tuple[str, str | None]:
         """How it ended, and why so."""

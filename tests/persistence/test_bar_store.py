@@ -369,3 +369,17 @@ async def test_actions_come_oldest_first_and_are_replaced(stored: SqlDatabase) -
     assert found["AAPL"][0] == older
     assert sorted(found["AAPL"][1:], key=lambda action: action.kind.value) == [dividend, mended]
     assert "MSFT" not in found
+
+
+async def test_when_bars_open(stored: SqlDatabase) -> None:
+    begins = int(MONDAY_BEGINS.timestamp())
+    async with stored.read() as unit:
+        each = [
+            await unit.bars.opens_between("AAPL", Interval.ONE_MINUTE, begins, begins + 180),
+            await unit.bars.opens_between("AAPL", Interval.ONE_MINUTE, begins + 1, begins + 120),
+            await unit.bars.opens_between("AAPL", Interval.ONE_DAY, begins, begins + 86_401),
+            await unit.bars.opens_between("SPY", Interval.ONE_DAY, 0, begins),
+        ]
+        firsts = [await unit.bars.first_open(ticker, Interval.ONE_DAY) for ticker in ("AAPL", "SPY")]
+    assert each == [[begins, begins + 60, begins + 120], [begins + 60], [begins, begins + 86_400], []]
+    assert firsts == [begins, None]

@@ -13,27 +13,31 @@ STEPS = 6
 """What a leader's commit is made of: five statements, and the commit."""
 
 
-class FailingDatabase:
-    """One write in three, by chance, is given up before one of its statements or its commit. One in which events were appended
-    is committed, and that is not told to its caller. The first write of all succeeds.
+class _Reading:
+    """A database that is read as it is."""
 
-    `look` is awaited after each write, whatever became of it."""
-
-    def __init__(self, database: SqlDatabase, chance: Random, look: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, database: SqlDatabase) -> None:
         self._database = database
-        self._chance = chance
-        self._look = look
-        self.writes = self.failed = self.in_doubt = 0
-
-    @property
-    def kind(self) -> str:
-        return self._database.kind
+        self.kind = database.kind
 
     def read(self) -> AbstractAsyncContextManager[UnitOfWork]:
         return self._database.read()
 
     def snapshot(self) -> AbstractAsyncContextManager[UnitOfWork]:
         return self._database.snapshot()
+
+
+class FailingDatabase(_Reading):
+    """One write in three, by chance, is given up before one of its statements or its commit. One in which events were appended
+    is committed, and that is not told to its caller. The first write of all succeeds.
+
+    `look` is awaited after each write, whatever became of it."""
+
+    def __init__(self, database: SqlDatabase, chance: Random, look: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(database)
+        self._chance = chance
+        self._look = look
+        self.writes = self.failed = self.in_doubt = 0
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[UnitOfWork]:
@@ -51,6 +55,24 @@ class FailingDatabase:
         finally:
             self.failed += steps.have_failed
             await self._look()
+
+
+class BreakingDatabase(_Reading):
+    """Its writes work so long as they are of so many steps, statements and commits, all in all; then none does."""
+
+    def __init__(self, database: SqlDatabase, steps: int) -> None:
+        super().__init__(database)
+        self._steps = _Steps(steps)
+
+    @property
+    def is_broken(self) -> bool:
+        return self._steps.have_failed
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[UnitOfWork]:
+        async with self._database.write() as unit:
+            yield _Watched(unit, self._steps)
+            self._steps.take()
 
 
 class _Steps:

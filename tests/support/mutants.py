@@ -39,6 +39,8 @@ _GATES = "domain.gates"
 _PROTOCOLS = "web.protocols"
 _PIPELINE = "domain.services.pipeline"
 _WORKING = "domain.services.working"
+_BACKFILLS = "persistence.backfill_store"
+_FILLING = "domain.services.filling"
 _LANES = "domain.lanes"
 _LEADERSHIP = "domain.services.leadership"
 _SESSION = "domain.session"
@@ -130,6 +132,20 @@ MUTANTS = {
         _JOBS, "jobs.c.token == token, _is_processing, jobs.c.lease_expires_at > real_time())", "jobs.c.token == token)"
     ),
     "given back to nobody": Mutant(_JOBS, "lease_expires_at=real_time(), lapses=", "lapses="),
+    "places of backfills not counted": Mutant(
+        _BACKFILLS, "backfills.c.due_at <= real_time(), under_way < places)", "backfills.c.due_at <= real_time())"
+    ),
+    "any worker's token holds a backfill": Mutant(
+        _BACKFILLS,
+        "backfills.c.ticker == ticker, backfills.c.token == token)\n        held",
+        "backfills.c.ticker == ticker)\n        held",
+    ),
+    "a lapsed lease holds a backfill": Mutant(
+        _BACKFILLS, ".where(own, _is_in_progress, backfills.c.lease_expires_at > real_time())", ".where(own, _is_in_progress)"
+    ),
+    "dead workers' backfills stay": Mutant(
+        _BACKFILLS, ".where(or_(_is_lapsed, _is_due(places))).order_by", ".where(_is_due(places)).order_by"
+    ),
     "loads are not waited for": Mutant(
         "domain.services.measuring", " for etf in etfs if etf not in loading]", " for etf in etfs]"
     ),
@@ -207,6 +223,39 @@ MUTANTS = {
     ),
     # ── other circumstances, in which the guards must hold all the same
     "no new job is taken up": Mutant(_JOBS, ".where(or_(_is_lapsed, _is_due(places)))\n", ".where(_is_lapsed)\n"),
+    "no new backfill is taken up": Mutant(
+        _BACKFILLS, ".where(or_(_is_lapsed, _is_due(places))).order_by", ".where(_is_lapsed).order_by"
+    ),
+    "short backfill lease": Mutant(_BACKFILLS, "LEASE_SECONDS = 15\n", "LEASE_SECONDS = 3\n"),
+    "a month at once": Mutant("domain.planning", "most = AT_ONCE_DAYS[interval]", "most = 30"),
+    "dies with an answer given": Mutant(
+        _FILLING,
+        "        return _Answer(asked, request, replace(history, bars=bars))\n",
+        f"        {_DIE}\n        return _Answer(asked, request, replace(history, bars=bars))\n",
+    ),
+    "dies with the bars of an answer written": Mutant(
+        _FILLING,
+        "        held = await _held(unit, ticker, interval, request.days)\n",
+        f"        {_DIE}\n        held = await _held(unit, ticker, interval, request.days)\n",
+    ),
+    "dies with an answer written": Mutant(
+        _FILLING,
+        "            await unit.backfills.save(job)\n        course.job = job\n",
+        f"            await unit.backfills.save(job)\n            {_DIE}\n        course.job = job\n",
+    ),
+    "dies with an answer committed": Mutant(
+        _FILLING, "        course.job = job\n", f"        course.job = job\n        {_DIE}\n"
+    ),
+    "dies with its end written": Mutant(
+        _FILLING,
+        "            return await self._close(unit, symbol, job, failure, is_known=course.is_known)\n",
+        f"            end = await self._close(unit, symbol, job, failure, is_known=course.is_known)\n            {_DIE}\n",
+    ),
+    "dies with its end committed": Mutant(
+        _FILLING,
+        "        return await self._end(course, last, await self._shortfall(course))\n",
+        f"        end = await self._end(course, last, await self._shortfall(course))\n        {_DIE}\n",
+    ),
     "short job lease": Mutant(_JOBS, "LEASE_SECONDS = 15\n", "LEASE_SECONDS = 3\n"),
     "short session lease": Mutant(_SESSION_STORE, "LEASE_SECONDS = 8\n", "LEASE_SECONDS = 3\n"),
     "no heartbeat": Mutant(_WORKING, "HEARTBEAT_SECONDS = 5.0\n", "HEARTBEAT_SECONDS = 3600.0\n"),

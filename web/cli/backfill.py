@@ -34,23 +34,28 @@ def backfill(
     last: Annotated[datetime | None, typer.Option("--to", help="The last day.", formats=["%Y-%m-%d"])] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch until it has ended.")] = False,
 ) -> None:
-    """Queue the filling of a symbol's history, of what is missing, for the service or the worker on this database."""
+    """Queue the filling of a symbol's history, of what is missing, for the service or the worker on this database; with
+    --wait this command works, too."""
     if (ticker is None) != everything:
         raise typer.BadParameter("name a ticker, or give --all")
     if everything and (first or last or interval is not Interval.ONE_DAY):
         raise typer.BadParameter("--all fills the usual days: leave --interval, --from and --to out")
 
     async def work() -> int:
+        from domain.services.working import Worker
         from web.container import open_container
 
-        async with open_container(current_settings()) as container:
+        async with open_container(current_settings()) as container, container.loops as loops:
             backfills = container.services.backfills
             if ticker is None:
                 queued = await _queue_all(backfills, container.services.clock.now())
             else:
                 symbol = await backfills.start(normalise(ticker), interval, _day(first), _day(last), "cli")
                 queued = [symbol.ticker]
-            return await _watch(backfills, queued) if wait else await _tell(backfills, queued)
+            if not wait:
+                return await _tell(backfills, queued)
+            loops.start("backfill", Worker(container.filling, container.feed).run)
+            return await _watch(backfills, queued)
 
     raise typer.Exit(run_to_end(work()))
 
