@@ -778,6 +778,36 @@ async def test_days_before_its_listing_are_no_failure_by_the_schedule(
     assert found.mark == Mark("AAPL", Interval.ONE_DAY, CLOSE, CLOSE)
 
 
+async def test_a_symbol_without_minutes_is_no_failure_by_the_schedule_and_one_by_hand(
+    database: SqlDatabase, filling: Filling, provider: PunctualProvider
+) -> None:
+    provider.has = lambda _, interval, __: interval is Interval.ONE_DAY
+    await track(database, "AAPL")
+    wanted = days(date(2026, 3, 2), FRIDAY), minutes(THURSDAY, FRIDAY)
+    await queue(database, "AAPL", *wanted, priority=Priority.SCHEDULED)
+    await filling.work_off()
+    found = await backfilled(database, "AAPL")
+    assert (found.job.status, found.job.error, found.opens) == (BackfillStatus.COMPLETED, None, [])
+    assert [(each.first, each.last, each.cause) for each in found.absences] == [(THURSDAY, FRIDAY, GapCause.PROVIDER_HOLE)]
+    await queue(database, "AAPL", minutes(WEDNESDAY))
+    await filling.work_off()
+    assert (await backfilled(database, "AAPL")).job.error == (
+        f"stub sent no bars of AAPL from {WEDNESDAY} to {WEDNESDAY}, of which the calendar expects 390 of 1m."
+    )
+
+
+async def test_what_a_provider_does_not_serve_is_not_asked_for_again(
+    database: SqlDatabase, filling: Filling, provider: PunctualProvider, outcomes: list[str]
+) -> None:
+    await track(database, "AAPL")
+    await queue(database, "AAPL", minutes(FRIDAY))
+    provider.before_answer = failing(ProviderUnavailable("stub", Trouble.NOT_SERVED, "does not cover minute bars"))
+    await filling.work_off()
+    found = await backfilled(database, "AAPL")
+    assert (found.job.status, found.job.error) == (BackfillStatus.FAILED, "The provider stub does not cover minute bars.")
+    assert outcomes == ["failed"]
+
+
 async def test_a_refresh_in_trouble_postpones_it(database: SqlDatabase, filling: Filling, provider: PunctualProvider) -> None:
     await track(database, "AAPL")
     await queue(database, "AAPL", days(THURSDAY, FRIDAY), priority=Priority.SCHEDULED)
