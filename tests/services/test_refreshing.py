@@ -21,6 +21,7 @@ from domain.errors import (
     VersionConflict,
 )
 from domain.events import Position, SymbolChanged, SymbolChangeKind
+from domain.faults import Fault
 from domain.levels import Extraction, PriceLevel, SymbolLevelExtractor
 from domain.ports import BarQuery
 from domain.services import asking
@@ -28,6 +29,7 @@ from domain.services.pipeline import Pipeline
 from domain.services.refreshing import Refreshed, Refreshing
 from domain.staleness import AttemptOutcome
 from domain.symbols import Symbol
+from domain.validation import judged
 from graph.context import Services
 from persistence import engine as engine_module
 from persistence import refresh_leases
@@ -131,7 +133,8 @@ async def test_a_refresh_writes_bars_levels_symbol_and_events(
 ) -> None:
     done = await refresh()
     now = await held(database)
-    assert now.bars == list(wave("AAPL", YESTERDAY))
+    assert now.bars == judged(wave("AAPL", YESTERDAY), [], [])
+    assert {bar.faults for bar in now.bars} == {Fault(0)}
     assert now.symbol == done.symbol
     assert now.symbol.version == 2
     assert now.symbol.last_updated == now.symbol.last_attempt_at == clock.now()
@@ -207,7 +210,7 @@ async def test_a_split_is_stored_apart_and_applied_on_every_read(
     done = await refresh()
     after = await held(database)
     assert done.bars_changed == 1
-    assert after.bars == [*before.bars, after_split], "the store keeps what the provider gave"
+    assert after.bars == [*before.bars, after_split.judged(Fault(0))], "what the provider gave, and no gap"
     assert after.symbol.last_price == 20
     assert {level.price * 5 for level in after.levels} & {level.price for level in before.levels}
     assert all(level.price < 50 for level in after.levels)

@@ -1,5 +1,6 @@
 """A database whose writes fail now and then, in the middle or when they have been committed."""
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import Random
@@ -39,7 +40,7 @@ class FailingDatabase:
     async def write(self) -> AsyncIterator[UnitOfWork]:
         self.writes += 1
         is_to_fail = self.writes > 1 and self._chance.random() < 1 / 3
-        steps = _Steps(self._chance.randrange(STEPS) if is_to_fail else STEPS)
+        steps = _Steps(self._chance.randrange(STEPS) if is_to_fail else math.inf)
         try:
             async with self._database.write() as unit:
                 yield _Watched(unit, steps)
@@ -54,7 +55,7 @@ class FailingDatabase:
 
 
 class _Steps:
-    def __init__(self, allowed: int) -> None:
+    def __init__(self, allowed: float) -> None:
         self._left = allowed
         self.have_failed = False
 

@@ -43,6 +43,7 @@ _LANES = "domain.lanes"
 _LEADERSHIP = "domain.services.leadership"
 _SESSION = "domain.session"
 _SESSION_STORE = "persistence.session_store"
+_BARS_WRITTEN = "await store(unit, before, history.bars, history.actions, now)"
 _DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 MUTANTS = {
@@ -53,7 +54,9 @@ MUTANTS = {
         'on_conflict_do_update(index_elements=["ticker"], set_={"token": token})',
     ),
     "lease not needed to write": Mutant(
-        _REFRESHING, "if not await unit.leases.release(ticker, attempt.token):", "if not ticker:"
+        _REFRESHING,
+        "if not await unit.leases.release(ticker, attempt.token):\n                raise self._too_late()\n            await",
+        "if not ticker:\n                raise self._too_late()\n            await",
     ),
     "any token releases": Mutant(
         _LEASES, "refresh_leases.c.ticker == ticker, refresh_leases.c.token == token", "refresh_leases.c.ticker == ticker"
@@ -223,13 +226,9 @@ MUTANTS = {
         "            retired = symbol.retired(version)\n",
         "            retired = symbol.retired(version)\n            await __import__('asyncio').sleep(0.3)\n",
     ),
-    "dies with the bars written": Mutant(
-        _REFRESHING, "await unit.bars.upsert(changed)", f"await unit.bars.upsert(changed); {_DIE}"
-    ),
+    "dies with the bars written": Mutant(_REFRESHING, _BARS_WRITTEN, f"{_BARS_WRITTEN}; {_DIE}"),
     "dies with the bars committed": Mutant(
-        _REFRESHING,
-        "await unit.bars.upsert(changed)",
-        f"await unit.bars.upsert(changed); await unit.bars._connection.commit(); {_DIE}",
+        _REFRESHING, _BARS_WRITTEN, f"{_BARS_WRITTEN}; await unit.bars._connection.commit(); {_DIE}"
     ),
     "dies with the levels deleted": Mutant(
         _SYMBOLS,
