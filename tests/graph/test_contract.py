@@ -35,7 +35,6 @@ NOT_YET = frozenset(
         "Service.freshness",
         "Service.loops",
         "Symbol.backfill",
-        "Symbol.revisions",
         "Symbol.stats",
     }
 )
