@@ -29,8 +29,8 @@ def changes(held: Bar, fetched: Bar, *actions: CorporateAction) -> dict[str, tup
 def test_each_value_that_differs_is_one_with_old_new_source_and_when() -> None:
     fetched = replace(HELD, close=Decimal("100.5"), volume=Decimal(7), source="another")
     close, volume = revisions([HELD], [fetched], (), NOW)
-    assert (close.field, close.old_value, close.new_value) == ("close", 100, Decimal("100.5"))
-    assert (volume.field, volume.old_value, volume.new_value) == ("volume", 1000, 7)
+    assert (close.field, close.old_value, close.new_value) == ("close", Decimal(100), Decimal("100.5"))
+    assert (volume.field, volume.old_value, volume.new_value) == ("volume", Decimal(1000), Decimal(7))
     for found in (close, volume):
         assert (found.ticker, found.interval, found.open_time) == ("AAPL", HELD.interval, HELD.open_time)
         assert (found.source, found.observed_at) == ("another", NOW)
@@ -57,10 +57,10 @@ def test_a_split_is_none_also_where_it_does_not_come_out_even(ratio: str) -> Non
 
 
 def test_values_are_told_in_the_new_shares() -> None:
-    again = replace(HELD, **dict.fromkeys(("open", "high", "low", "close"), Decimal(51)), adjusted_to=MONDAY + DAY)
+    again = replace(daily_bar("AAPL", MONDAY, "51"), adjusted_to=MONDAY + DAY)
     found = changes(HELD, again, split(MONDAY + DAY, "2"))
-    assert found["close"] == (50, 51)
-    assert found["volume"] == (2000, 1000)
+    assert found["close"] == (Decimal(50), Decimal(51))
+    assert found["volume"] == (Decimal(2000), Decimal(1000))
 
 
 # ── rescaling
@@ -69,7 +69,7 @@ def test_values_are_told_in_the_new_shares() -> None:
 def days(factor: str = "1", count: int = 6, **changed: object) -> list[Bar]:
     closes = [str((100 + n) * Decimal(factor)) for n in range(count)]
     found = [daily_bar("AAPL", MONDAY + n * DAY, close) for n, close in enumerate(closes)]
-    return [replace(bar, **changed) for bar in found]  # type: ignore[arg-type]
+    return [replace(bar, **changed) for bar in found]
 
 
 @pytest.mark.parametrize("factor", ["0.01", "100", "2", "0.25", "1.02"])

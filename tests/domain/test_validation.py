@@ -88,15 +88,15 @@ def test_a_gap_is_more_than_ten_percent_from_the_close_before(close: str, opens:
 def test_exactly_ten_percent_is_no_gap_at_any_price(digits: int, exponent: int) -> None:
     """By floats alone, one price in five says otherwise."""
     price = Decimal(digits).scaleb(exponent)
-    before = bar(MONDAY, **dict.fromkeys(("open", "high", "low", "close"), f"{price:f}"))
+    before = flat(price, MONDAY)
     for factor, step in (("1.1", 1), ("0.9", -1)):
         opens = price * Decimal(factor)
         assert after(flat(opens), before) == NONE
         assert after(flat(opens + step * price * Decimal("1e-15")), before) == Fault.GAP
 
 
-def flat(price: Decimal) -> Bar:
-    return bar(**dict.fromkeys(("open", "high", "low", "close"), f"{price:f}"))
+def flat(price: Decimal, day: date = MONDAY + DAY) -> Bar:
+    return replace(daily_bar("AAPL", day), open=price, high=price, low=price, close=price)
 
 
 def test_floats_alone_would_say_otherwise() -> None:

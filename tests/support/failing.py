@@ -54,6 +54,21 @@ class FailingDatabase:
             await self._look()
 
 
+@asynccontextmanager
+async def cut_short(database: SqlDatabase, allowed: int, look: Callable[[], Awaitable[None]]) -> AsyncIterator[UnitOfWork]:
+    """A write that is given up after so many statements, or before its commit when it has just as many. `look` is awaited
+    before each."""
+    steps = _Steps(allowed)
+    async with database.write() as unit:
+        yield _Watched(unit, steps, look)  # does as a unit of work does
+        await look()
+        steps.take()
+
+
+async def _blink() -> None:
+    """Sees nothing."""
+
+
 class _Steps:
     def __init__(self, allowed: float) -> None:
         self._left = allowed
@@ -69,15 +84,16 @@ class _Steps:
 class _Watched:
     """A unit of work, or one of its stores, that counts what is called."""
 
-    def __init__(self, watched: Any, steps: _Steps) -> None:
-        self._watched, self._steps = watched, steps
+    def __init__(self, watched: Any, steps: _Steps, look: Callable[[], Awaitable[None]] = _blink) -> None:
+        self._watched, self._steps, self._look = watched, steps, look
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._watched, name)
         if not callable(found):
-            return _Watched(found, self._steps)
+            return _Watched(found, self._steps, self._look)
 
         async def counted(*given: Any) -> Any:
+            await self._look()
             self._steps.take()
             return await found(*given)
 

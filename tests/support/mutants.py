@@ -185,6 +185,13 @@ MUTANTS = {
         "        async with self._tools.database.write() as unit:\n"
         "            stored = await unit.session.lock(known)\n",
     ),
+    "swapped in two transactions": Mutant(
+        "domain.services.storing",
+        "    return await store(unit, symbol, fetched, actions, now)\n",
+        "    for statement in ('COMMIT', 'BEGIN'):\n"
+        "        await unit.bars._connection.exec_driver_sql(statement)\n"
+        "    return await store(unit, symbol, fetched, actions, now)\n",
+    ),
     "any version commands": Mutant(_SESSION, "if expected != self.version:", "if expected > self.version:"),
     "silence is not noticed": Mutant(
         "domain.services.watching", "if stored.silent_for > HEARD_WITHIN:", "if stored.silent_for > 1000 * HEARD_WITHIN:"
