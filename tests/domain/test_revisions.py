@@ -69,7 +69,7 @@ def test_values_are_told_in_the_new_shares() -> None:
 def days(factor: str = "1", count: int = 6, **changed: object) -> list[Bar]:
     closes = [str((100 + n) * Decimal(factor)) for n in range(count)]
     found = [daily_bar("AAPL", MONDAY + n * DAY, close) for n, close in enumerate(closes)]
-    return [replace(bar, **changed) for bar in found]
+    return [replace(bar, **changed) for bar in found]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("factor", ["0.01", "100", "2", "0.25", "1.02"])

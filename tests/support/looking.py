@@ -18,6 +18,7 @@ async def main(url: str, ticker: str) -> None:
             if not seen:
                 print("looking", flush=True)  # noqa: T201 - read by whoever started it
             seen[key] = seen.get(key, 0) + 1
+            await asyncio.sleep(0.002)  # and leaves the processor to who writes
     for key, times in seen.items():
         print(f"{times} times {key}")  # noqa: T201
 
