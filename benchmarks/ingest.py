@@ -90,9 +90,8 @@ async def _measure(name: str, url: str, written: list[Comparison], read: list[Co
     for _ in range(ROUNDS):
         await _note(found, "year", engine, _store, into_empty=True)
         await _note(found, "year again", engine, _store)
-    stored.append(
-        Comparison(name, *([len(_a_year()) / each / 1e3 for each in found[label]] for label in ("year", "year again")))
-    )
+    seconds = ([len(_a_year()) / each / 1e3 for each in found[label]] for label in ("year", "year again"))
+    stored.append(Comparison(name, *seconds))
     await engine.close()
 
 
