@@ -3,8 +3,8 @@
 *Stored*, a symbol-year of minutes as it is fetched: judged, compared with what is held, rolled up to five longer intervals, and
 written with them, in one transaction; then the same again, of which nothing is news.
 *Written*, minutes of a hundred symbols in one transaction, new and then as they are there already; beside the driver's own
-executemany of a plain insert, and on PostgreSQL its COPY, bare into the same table, and into a temporary table with an upsert
-from there; all with values made ready before the count.
+executemany of a plain insert, and on PostgreSQL its COPY, both into the same table and with values made ready before the count;
+and beside what would do the same as ours, a COPY of the bars' values into a temporary table with an upsert from there.
 *Read*, the bars that closed on a day, beside the driver's rows of the same columns, of which no bars are made.
 """
 
@@ -70,7 +70,7 @@ async def _measure(name: str, url: str, written: list[Comparison], read: list[Co
     alone: dict[str, Work] = {"executemany": lambda connection: _executemany(connection, rows)}
     if name == "PostgreSQL":
         alone["COPY"] = lambda connection: _copy(connection, rows)
-        alone["COPY and upsert"] = lambda connection: _copy_and_upsert(connection, rows)
+        alone["COPY and upsert"] = lambda connection: _copy_and_upsert(connection, given)
     found: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         for label, work in alone.items():
@@ -182,10 +182,11 @@ async def _copy(connection: AsyncConnection, rows: list[tuple[Any, ...]]) -> int
     return len(rows)
 
 
-async def _copy_and_upsert(connection: AsyncConnection, rows: list[tuple[Any, ...]]) -> int:
+async def _copy_and_upsert(connection: AsyncConnection, given: Sequence[Bar]) -> int:
     driver: Any = (await connection.get_raw_connection()).driver_connection
     names = [column.name for column in bars.c]
     await driver.execute("CREATE TEMPORARY TABLE copied (LIKE bars) ON COMMIT DROP")
+    rows = [_as_the_driver_takes_it(bar, "PostgreSQL") for bar in given]
     await driver.copy_records_to_table("copied", records=rows, columns=names)
     changed = ", ".join(f"{name} = excluded.{name}" for name in names if name not in bars.primary_key.columns)
     await driver.execute(

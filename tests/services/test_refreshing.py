@@ -185,12 +185,19 @@ async def test_levels_come_from_what_is_held_and_what_is_new(
     assert sorted(now.levels, key=lambda level: level.price) == list(SymbolLevelExtractor().extract(now.bars).levels)
 
 
-async def test_a_bar_that_is_not_final_gives_no_last_price(refresh: Refresh, provider: StubProvider) -> None:
+async def test_a_bar_that_is_not_final_gives_its_time_alone(
+    refresh: Refresh, provider: StubProvider, database: SqlDatabase
+) -> None:
+    """No price, no level and no direction: its day may yet come to anything."""
     bars = wave("AAPL", YESTERDAY)
-    provider.bars = [*bars[:-1], replace(bars[-1], is_final=False)]
+    wild = replace(bars[-1], is_final=False, low=Decimal(1), high=Decimal(900), close=Decimal(800))
+    provider.bars = [*bars[:-1], wild]
     symbol = (await refresh()).symbol
     assert symbol.last_price == bars[-2].close
     assert symbol.as_of == bars[-1].close_time
+    extraction = SymbolLevelExtractor().extract(bars[:-1])
+    assert sorted((await held(database)).levels, key=lambda level: level.price) == list(extraction.levels)
+    assert symbol.direction is extraction.direction
 
 
 async def test_a_split_is_stored_apart_and_applied_on_every_read(
