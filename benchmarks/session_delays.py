@@ -14,12 +14,13 @@ from time import perf_counter
 
 from benchmarks.databases import databases
 from benchmarks.report import Comparison, out, print_machine, print_table
+from domain.aggregation import minute_of
 from domain.bars import Bar, Interval
 from domain.calendars import CRYPTO, TradingDay
 from domain.hours import Hours
 from domain.ports import Heard
 from domain.services.leading import Leader
-from domain.services.loading import Loaded, Loading, minute_of
+from domain.services.loading import Loaded, Loading
 from domain.session import SessionMode, StartSession
 from domain.symbols import Profile, Symbol
 from domain.tickers import AssetClass

@@ -6,6 +6,7 @@ bar, into that of fifteen, and so forth up to the day's.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
 from functools import reduce
 from operator import itemgetter
@@ -14,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.bars import WIDE, Interval
+from domain.bars import WIDE, Bar, Interval
 from domain.hours import LENGTHS, MINUTE, Hours, Instants, Nest
 
-__all__ = ["Columns", "Hours", "Minute", "Rollup", "Window", "aggregate", "rolled"]
+__all__ = ["Columns", "Hours", "Minute", "Rollup", "Window", "aggregate", "bar_of", "minute_of", "rolled"]
 
 Part = tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal]
 """A minute, or of a completed window as much as a minute has."""
@@ -50,6 +51,16 @@ class Window(NamedTuple):
     low: Decimal
     close: Decimal
     volume: Decimal
+
+
+def minute_of(bar: Bar) -> Minute:
+    return Minute(int(bar.open_time.timestamp()), bar.open, bar.high, bar.low, bar.close, bar.volume)
+
+
+def bar_of(window: Window, ticker: str, adjusted_to: date, source: str, *, is_final: bool) -> Bar:
+    interval, opens, closes, opened, high, low, close, volume = window
+    times = datetime.fromtimestamp(opens, UTC), datetime.fromtimestamp(closes, UTC)
+    return Bar(ticker, interval, *times, opened, high, low, close, volume, adjusted_to, source, is_final)
 
 
 class _Level:

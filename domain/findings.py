@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from domain.bars import Bar, CorporateAction, is_news, split_adjusted
+from domain.bars import Bar, CorporateAction, split_adjusted
 from domain.levels import Direction, PriceLevel, SymbolLevelExtractor
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """`as_of` is the close of the newest bar; `last_price` the close of the newest final one."""
+    """`as_of` is the close of the newest bar; the rest is of the final ones alone: what is not over may yet become anything."""
 
     as_of: datetime
     last_price: Decimal | None
@@ -23,19 +23,11 @@ def findings(
     bars: Sequence[Bar], actions: Collection[CorporateAction], today: date, extractor: SymbolLevelExtractor
 ) -> Findings:
     """Of at least one bar, oldest first."""
-    adjusted = split_adjusted(bars, actions, today)
-    extraction = extractor.extract(adjusted)
+    final = split_adjusted([bar for bar in bars if bar.is_final], actions, today)
+    extraction = extractor.extract(final)
     return Findings(
         as_of=max(bar.close_time for bar in bars),
-        last_price=next((bar.close for bar in reversed(adjusted) if bar.is_final), None),
+        last_price=final[-1].close if final else None,
         direction=extraction.direction,
         levels=extraction.levels,
     )
-
-
-def merged(held: Sequence[Bar], fetched: Sequence[Bar], actions: Collection[CorporateAction]) -> tuple[list[Bar], list[Bar]]:
-    """All bars, oldest first, news winning over what was held; and the news."""
-    known = {bar.open_time: bar for bar in held}
-    changed = [bar for bar in fetched if is_news(bar, known.get(bar.open_time), actions)]
-    together = known | {bar.open_time: bar for bar in changed}
-    return [together[at] for at in sorted(together)], changed

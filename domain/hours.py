@@ -211,5 +211,16 @@ class Hours:
         return days
 
 
+_shared: dict[int, Hours] = {}
+
+
+def hours_for(calendar: TradingCalendar) -> Hours:
+    """The one of all who ask about this calendar."""
+    hours = _shared.get(id(calendar))  # which stays its id: the hours keep the calendar alive
+    if hours is None:
+        hours = _shared[id(calendar)] = Hours(calendar)
+    return hours
+
+
 def _seconds(instant: datetime) -> int:
     return (instant - _EPOCH) // _SECOND

@@ -228,6 +228,16 @@ class BarStore(Protocol):
 
     async def upsert(self, bars: Sequence[Bar]) -> None: ...
 
+    async def around(self, ticker: str, interval: Interval, start: datetime, until: datetime, beside: int) -> list[Bar]:
+        """Those that open in [start, until), with so many of those before and after, as given, oldest first."""
+        ...
+
+    async def remove(self, ticker: str, interval: Interval, opens: Sequence[datetime]) -> None: ...
+
+    async def drop(self, ticker: str) -> None:
+        """All of a symbol, of every interval."""
+        ...
+
     async def pages(self, tickers: Sequence[str], query: BarQuery) -> Mapping[str, BarPage]:
         """A page for each ticker, prices as given, in a number of statements that does not depend on how many."""
         ...
@@ -263,6 +273,10 @@ class SessionBarStore(Protocol):
         ...
 
     async def closed_between(self, tickers: Sequence[str], interval: Interval, after: datetime, until: datetime) -> list[Bar]:
+        """As BarStore's."""
+        ...
+
+    async def drop(self, ticker: str) -> None:
         """As BarStore's."""
         ...
 
@@ -547,7 +561,13 @@ class BackfillStore(Protocol):
 class QualityStore(Protocol):
     """What is known of bars beside the bars themselves."""
 
-    async def add_revisions(self, revisions: Sequence[Revision]) -> None: ...
+    async def forget(self, ticker: str) -> None:
+        """All that is known of bars that are gone; but not how they were revised."""
+        ...
+
+    async def add_revisions(self, revisions: Sequence[Revision]) -> None:
+        """Of two of one value at the same instant it is one, from the first to the last."""
+        ...
 
     async def revisions(self, tickers: Sequence[str], first: int) -> Mapping[str, list[Revision]]:
         """Newest first, so many of each."""

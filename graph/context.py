@@ -1,9 +1,10 @@
 """What a resolver can reach: the services, and one reading of the clock with the loaders that belong to it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import TypeVar
 
 from graphql import DocumentNode
 from strawberry.dataloader import DataLoader
@@ -18,6 +19,7 @@ from domain.levels import PriceLevel
 from domain.loops import LoopStatus
 from domain.portfolio import Holding
 from domain.ports import BarPage, BarQuery, EventFeed
+from domain.revisions import Revision
 from domain.services.backfills import Backfills
 from domain.services.measuring import Measuring
 from domain.services.onboarding import Onboarding
@@ -31,6 +33,8 @@ from domain.services.telling import BarFeed
 from domain.staleness import StalenessReason
 from domain.symbols import Symbol
 from domain.tickers import AssetClass
+
+Asked = TypeVar("Asked", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,10 @@ class Reading:
     @cached_property
     def bars(self) -> DataLoader[tuple[str, BarQuery], BarPage]:
         return DataLoader(load_fn=self._bars)
+
+    @cached_property
+    def revisions(self) -> DataLoader[tuple[str, int], list[Revision]]:
+        return DataLoader(load_fn=self._revisions)
 
     @cached_property
     def exposures(self) -> DataLoader[str, list[Exposure]]:
@@ -142,11 +150,20 @@ class Reading:
         return [found.get(asset_class) for asset_class in classes]
 
     async def _bars(self, keys: list[tuple[str, BarQuery]]) -> Sequence[BarPage]:
-        wanted: dict[BarQuery, list[str]] = {}
-        for ticker, query in keys:
-            wanted.setdefault(query, []).append(ticker)
-        pages = {query: await self.symbols.bars(tickers, query) for query, tickers in wanted.items()}
+        pages = {query: await self.symbols.bars(tickers, query) for query, tickers in _alike(keys).items()}
         return [pages[query][ticker] for ticker, query in keys]
+
+    async def _revisions(self, keys: list[tuple[str, int]]) -> list[list[Revision]]:
+        found = {first: await self.symbols.revisions(tickers, first) for first, tickers in _alike(keys).items()}
+        return [found[first].get(ticker, []) for ticker, first in keys]
+
+
+def _alike(keys: list[tuple[str, Asked]]) -> dict[Asked, list[str]]:
+    """The tickers of which the same is asked."""
+    wanted: dict[Asked, list[str]] = {}
+    for ticker, asked in keys:
+        wanted.setdefault(asked, []).append(ticker)
+    return wanted
 
 
 @dataclass

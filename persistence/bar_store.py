@@ -79,6 +79,9 @@ class SqlBars:
         within = and_(own.interval == interval, own.close_time > after, own.close_time <= until)
         return await self._read(_every(self._table).where(own.ticker.in_(tickers), within).order_by(own.close_time, own.ticker))
 
+    async def drop(self, ticker: str) -> None:
+        await self._connection.execute(delete(self._table).where(self._table.c.ticker == ticker))
+
     async def clear(self) -> None:
         await self._connection.execute(delete(self._table))
 
@@ -88,6 +91,22 @@ class SqlBarStore(SqlBars):
 
     def __init__(self, connection: AsyncConnection) -> None:
         super().__init__(connection, bars)
+
+    async def around(self, ticker: str, interval: Interval, start: datetime, until: datetime, beside: int) -> list[Bar]:
+        each = bars.alias().c
+        far = select(each.open_time).where(each.ticker == ticker, each.interval == interval).offset(beside - 1).limit(1)
+        first = far.where(each.open_time < start).order_by(each.open_time.desc()).scalar_subquery()
+        last = far.where(each.open_time >= until).order_by(each.open_time).scalar_subquery()
+        within = and_(
+            bars.c.open_time >= func.coalesce(first, literal(_FIRST, UtcDateTime())),
+            bars.c.open_time <= func.coalesce(last, literal(_LAST, UtcDateTime())),
+        )
+        own = and_(bars.c.ticker == ticker, bars.c.interval == interval)
+        return await self._read(_every(bars).where(own, within).order_by(bars.c.open_time))
+
+    async def remove(self, ticker: str, interval: Interval, opens: Sequence[datetime]) -> None:
+        own = and_(bars.c.ticker == ticker, bars.c.interval == interval)
+        await self._connection.execute(delete(bars).where(own, bars.c.open_time.in_(opens)))
 
     async def daily_since(self, ticker: str, start: date) -> list[Bar]:
         later = bars.c.close_time > _midnight(start)

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import aiosqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import NullType, Text
 
-from persistence.types import Exact, digits
+from persistence.types import Exact, UtcDateTime, digits, utc_text
 
 _DIALECTS: dict[str, Dialect] = {
     "postgresql": asyncpg.dialect(),  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
@@ -61,6 +61,9 @@ def _taken(column: Column[Any], given: Sequence[object], dialect: Dialect) -> Se
     values = list(map(attrgetter(column.key), given))
     if isinstance(column.type, Exact):
         return list(map(digits, values))
+    if isinstance(column.type, UtcDateTime) and not column.nullable:
+        texts = map(utc_text, values)  # few are equal
+        return [f'"{text}+00"' for text in texts] if dialect.name == "postgresql" else list(texts)
     convert = column.type.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
     return _each_once(values, (lambda value: _element(convert(value))) if dialect.name == "postgresql" else convert)
 

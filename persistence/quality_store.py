@@ -6,14 +6,14 @@ from dataclasses import asdict, fields
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Select, and_, case, delete, func, insert, or_, select
+from sqlalchemy import Select, and_, case, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.bars import Interval
 from domain.gaps import Absence, Mark
 from domain.revisions import Revision
-from persistence.tables import absences, bar_marks, bar_revisions
+from persistence.tables import absences, bar_days, bar_marks, bar_revisions
 
 
 class SqlQualityStore:
@@ -21,11 +21,19 @@ class SqlQualityStore:
         self._connection = connection
         self._dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
 
+    async def forget(self, ticker: str) -> None:
+        for table in (absences, bar_marks, bar_days):
+            await self._connection.execute(delete(table).where(table.c.ticker == ticker))
+
     # ── revisions
 
     async def add_revisions(self, revisions: Sequence[Revision]) -> None:
-        if revisions:
-            await self._connection.execute(insert(bar_revisions), list(map(asdict, revisions)))
+        if not revisions:
+            return
+        new = self._dialect.insert(bar_revisions)
+        last = {name: new.excluded[name] for name in ("new_value", "source")}
+        statement = new.on_conflict_do_update(index_elements=list(bar_revisions.primary_key), set_=last)
+        await self._connection.execute(statement, list(map(asdict, revisions)))
 
     async def revisions(self, tickers: Sequence[str], first: int) -> Mapping[str, list[Revision]]:
         own = bar_revisions.c

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from domain.backfill import MAX_LAPSES, Backfill, BackfillStatus
-from domain.bars import Bar, CorporateAction, History, Interval
+from domain.bars import History, Interval
 from domain.calendars import OutOfCalendar, TradingCalendar, calendar_for
 from domain.clock import Clock
 from domain.errors import AlreadyRefreshing, NoData, ProviderUnavailable, Refusal, StoreUnavailable, SymbolNotFound, Trouble
@@ -42,6 +42,7 @@ from domain.ports import BackfillClaim, Database, MarketDataProvider, UnitOfWork
 from domain.services.asking import ask
 from domain.services.queueing import READY
 from domain.services.refreshing import Refreshed, Refreshing
+from domain.services.storing import store
 from domain.symbols import Symbol
 
 log = logging.getLogger("freshtape.backfill")
@@ -67,23 +68,6 @@ class CannotFill(Exception):
     def __init__(self, reason: str, *, is_empty: bool = False) -> None:
         super().__init__(reason)
         self.is_empty = is_empty
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    inserted: int
-
-
-async def put(
-    unit: UnitOfWork, symbol: Symbol, fetched: Sequence[Bar], actions: Sequence[CorporateAction], now: datetime
-) -> Stored:
-    if not fetched:
-        return Stored(0)
-    opens = [int(bar.open_time.timestamp()) for bar in fetched]
-    held = await unit.bars.opens_between(symbol.ticker, fetched[0].interval, min(opens), max(opens) + 1)
-    await unit.bars.upsert(fetched)
-    await unit.bars.upsert_actions(actions)
-    return Stored(len(set(opens) - set(held)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +307,7 @@ class Filling:
     async def _put(self, unit: UnitOfWork, symbol: Symbol, course: _Course, answer: _Answer) -> Backfill:
         """The bars, and what is missing of them, which is not asked for again soon."""
         now, ticker, request, interval = self._clock.now(), symbol.ticker, answer.request, answer.plan.interval
-        stored = await put(unit, symbol, answer.history.bars, answer.history.actions, now)
+        stored = await store(unit, symbol, answer.history.bars, answer.history.actions, now)
         held = await _held(unit, ticker, interval, request.days)
         listed_since = await unit.bars.first_open(ticker, interval) if interval is Interval.ONE_DAY else None
         asked = Asked(ticker, interval, self._provider.name, now)

@@ -112,7 +112,7 @@ class Leadership:
         mending = Mending(tools.loading, loaded, tools.clock, wake)
         self._live = Live(tools.open_feed(), mending, wake) if self._is_live else None
         self._staff = Staff(self._lanes, loaded, self._live, tools.loading, tools.observer.arrived, wake)
-        self._record = Record(self._lanes, loaded)
+        self._record = Record(self._lanes, loaded, is_final=not self._is_live)
         self._beat_at = self._came_at = -math.inf
 
     async def run(self) -> None:

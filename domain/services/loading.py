@@ -6,22 +6,21 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from domain.aggregation import Minute
+from domain.aggregation import Minute, minute_of
 from domain.bars import Bar, CorporateAction, Interval, split_adjusted
 from domain.calendars import OutOfCalendar, TradingCalendar, TradingDay, calendar_for
 from domain.clock import Clock
 from domain.errors import ProviderUnavailable, QueueFull, Refusal, StoreUnavailable
-from domain.hours import Hours
+from domain.hours import Hours, hours_for
 from domain.onboarding import JobStatus
 from domain.ports import Database, MarketDataProvider
 from domain.services.asking import ask
 from domain.services.onboarding import Onboarding
 from domain.services.queueing import READY
+from domain.services.storing import store
 from domain.symbols import Symbol
 
 AGAIN_SECONDS = 1.0
-STORED_AT_ONCE = 2000
-"""Bars in one transaction: more would keep others waiting."""
 
 
 class CannotLoad(Exception):
@@ -46,7 +45,6 @@ class Loading:
         self.provider = provider
         self._onboarding = onboarding
         self._clock = clock
-        self._hours: dict[int, Hours] = {}
 
     async def admit(self, ticker: str) -> Symbol:
         """The symbol, once it can be used: onboarded, if need be. Raises CannotLoad."""
@@ -110,7 +108,7 @@ class Loading:
             actions = (await unit.bars.actions([symbol.ticker])).get(symbol.ticker, [])
         return Loaded(
             symbol=symbol,
-            hours=self._hours.setdefault(id(calendar), Hours(calendar)),
+            hours=hours_for(calendar),
             day=day,
             minutes=[minute_of(bar) for bar in split_adjusted(held, actions, day.day)],
             actions=actions,
@@ -133,11 +131,9 @@ class Loading:
             return held
         except Refusal as refusal:
             raise CannotLoad(refusal.message) from refusal
-        known = {bar.open_time: bar for bar in held}
-        news = [bar for bar in history.bars if known.get(bar.open_time) != bar]
-        for at in range(0, len(news), STORED_AT_ONCE):
-            async with self._database.write() as unit:
-                await unit.bars.upsert(news[at : at + STORED_AT_ONCE])
+        async with self._database.write() as unit:
+            await unit.symbols.lock(symbol.ticker)
+            await store(unit, symbol, history.bars, (), self._clock.now())  # splits are for a refresh to bring
         return await self._held(symbol.ticker, day, until)
 
 
@@ -149,7 +145,3 @@ def trading_day_of(calendar: TradingCalendar, when: date | datetime) -> TradingD
     if today is not None and today.open <= when:
         return today
     return calendar.next_to_close(when)
-
-
-def minute_of(bar: Bar) -> Minute:
-    return Minute(int(bar.open_time.timestamp()), bar.open, bar.high, bar.low, bar.close, bar.volume)

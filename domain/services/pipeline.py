@@ -6,28 +6,32 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
 from domain.bars import History, Interval
 from domain.calendars import calendar_for
 from domain.clock import Clock
 from domain.errors import NoData, ProviderUnavailable, Refusal, StoreUnavailable, SymbolNotFound
 from domain.events import Event, Logged, LoggedStep, SymbolChanged, SymbolChangeKind
-from domain.findings import findings, merged
+from domain.findings import findings
 from domain.levels import SymbolLevelExtractor
 from domain.onboarding import MAX_LAPSES, JobStatus, OnboardingJob, OnboardingPhase, wait_seconds
 from domain.outcomes import outcome_line
 from domain.ports import Claim, Database, MarketDataProvider, UnitOfWork
+from domain.rescaling import rescaling
 from domain.services.asking import ask
 from domain.services.measuring import Measuring
 from domain.services.queueing import OnboardingQueue, leave
 from domain.services.refreshing import FIRST_HISTORY
+from domain.services.storing import store, swap
 from domain.services.valuing import revalue
 from domain.symbols import Symbol, SymbolStatus
 
 log = logging.getLogger("freshtape.onboarding")
 
 FAULT = "an internal fault, see the log"
+FIRST_DAY = date(1900, 1, 1)
+"""Before any bar."""
 
 
 class LeaseLost(Exception):
@@ -214,26 +218,29 @@ class Pipeline:
         return symbol
 
     async def _fetch_prices(self, job: OnboardingJob) -> Write:
-        symbol = await self._expected(job)
-        at = self._clock.now()
+        symbol, at = await self._expected(job), self._clock.now()
+        async with self._database.read() as unit:
+            held = await unit.bars.daily_since(job.ticker, FIRST_DAY)
+            known = (await unit.bars.actions([job.ticker])).get(job.ticker, [])
         start = (at - FIRST_HISTORY).date()
-        history = await ask(self._provider.name, self._provider.history(symbol, Interval.ONE_DAY, start, at))
-        if not history.bars:
-            raise NoData(job.ticker, self._provider.name)
+        anew = min([start, *(bar.day for bar in held[:1])])
+        history = await self._history(symbol, anew if job.swaps else start, at)
+        if not job.swaps and rescaling(held, history.bars, [*known, *history.actions]) is not None:
+            job = replace(job, swaps=True)
+            history = await self._history(symbol, anew, at)
 
         async def write(unit: UnitOfWork) -> Effect:
             await unit.symbols.lock(job.ticker)
-            await self._store(unit, job.ticker, history)
+            await (swap if job.swaps else store)(unit, symbol, history.bars, history.actions, at)
             return Effect(replace(job, prices_at=at))
 
         return write
 
-    async def _store(self, unit: UnitOfWork, ticker: str, history: History) -> None:
-        held = await unit.bars.daily_since(ticker, history.bars[0].day)
-        known = (await unit.bars.actions([ticker])).get(ticker, [])
-        _, news = merged(held, history.bars, [*known, *history.actions])
-        await unit.bars.upsert(news)
-        await unit.bars.upsert_actions(history.actions)
+    async def _history(self, symbol: Symbol, start: date, until: datetime) -> History:
+        history = await ask(self._provider.name, self._provider.history(symbol, Interval.ONE_DAY, start, until))
+        if not history.bars:
+            raise NoData(symbol.ticker, self._provider.name)
+        return history
 
     async def _join_universe(self, job: OnboardingJob) -> Write:
         today = self._clock.now().date()

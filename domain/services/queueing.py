@@ -148,6 +148,18 @@ async def call_off(unit: UnitOfWork, ticker: str, why: str, clock: Clock) -> tup
     return cancelled, [OnboardingAdvanced(cancelled, now)]
 
 
+async def swapped(unit: UnitOfWork, symbol: Symbol, why: str, clock: Clock) -> tuple[OnboardingJob, list[Event]]:
+    """With the queue and a symbol locked that nobody onboards: it leaves analytics, to have all its prices put in the place of
+    those held. Without asking for a place: prices that are wrong do not wait outside. The job, and the events to append."""
+    now = clock.now()
+    left = symbol.onboarding()
+    await unit.symbols.save(left, symbol.version)
+    await unit.jobs.add([OnboardingJob(uuid4().hex, symbol.ticker, now, None, previous_status=symbol.status, swaps=True)])
+    job = (await unit.jobs.newest([symbol.ticker]))[symbol.ticker]
+    changed = SymbolChanged(SymbolChangeKind.STATUS_CHANGED, symbol.ticker, now, why)
+    return job, [changed, OnboardingAdvanced(job, now)]
+
+
 async def leave(unit: UnitOfWork, symbol: Symbol | None, job: OnboardingJob, clock: Clock) -> list[Event]:
     """What becomes of a locked symbol whose onboarding did not succeed: with bars it is again what it was, without it is
     retired. The events to append."""

@@ -1,23 +1,24 @@
 """What is new in the lanes, as bars: to be stored, and to be told."""
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime
 
-from domain.aggregation import Part, Window
+from domain.aggregation import Part, Window, bar_of
 from domain.bars import Bar, Interval
+from domain.hours import MINUTE
 from domain.lanes import Lanes
 from domain.services.loading import Loaded
 from domain.services.telling import Pair
 from domain.session import TradingSession
 
-MINUTE = timedelta(minutes=1)
-
 
 class Record:
-    def __init__(self, lanes: Lanes, loaded: Mapping[str, Loaded]) -> None:
+    """`is_final`: the day is over, as a replay's is; that of a live session is not."""
+
+    def __init__(self, lanes: Lanes, loaded: Mapping[str, Loaded], *, is_final: bool) -> None:
         self._lanes = lanes
         self._loaded = loaded
+        self._is_final = is_final
 
     def minutes(self) -> list[Bar]:
         """Those that are not stored yet, or otherwise."""
@@ -47,24 +48,9 @@ class Record:
         return sorted(told, key=lambda bar: (bar.close_time, bar.ticker, bar.open_time))
 
     def _minute(self, ticker: str, row: Part) -> Bar:
-        opens = datetime.fromtimestamp(row[0], UTC)
-        return self._bar(ticker, Interval.ONE_MINUTE, opens, opens + MINUTE, *row[1:])
+        opens, *values = row
+        return self._window(ticker, Window(Interval.ONE_MINUTE, opens, opens + MINUTE, *values))
 
     def _window(self, ticker: str, window: Window) -> Bar:
-        opens, closes = (datetime.fromtimestamp(instant, UTC) for instant in window[1:3])
-        return self._bar(ticker, window.interval, opens, closes, *window[3:])
-
-    def _bar(
-        self,
-        ticker: str,
-        interval: Interval,
-        opens: datetime,
-        closes: datetime,
-        opened: Decimal,
-        high: Decimal,
-        low: Decimal,
-        close: Decimal,
-        volume: Decimal,
-    ) -> Bar:
-        source = self._loaded[ticker].source
-        return Bar(ticker, interval, opens, closes, opened, high, low, close, volume, opens.date(), source)
+        day = datetime.fromtimestamp(window.opens, UTC).date()
+        return bar_of(window, ticker, day, self._loaded[ticker].source, is_final=self._is_final)

@@ -19,11 +19,15 @@ from domain.errors import (
     SymbolNotFound,
     Trouble,
 )
-from domain.events import SymbolChanged, SymbolChangeKind
-from domain.findings import Findings, findings, merged
+from domain.events import Event, SymbolChanged, SymbolChangeKind
+from domain.findings import findings
 from domain.levels import SymbolLevelExtractor
+from domain.onboarding import OnboardingJob
 from domain.ports import Database, MarketDataProvider, UnitOfWork
+from domain.rescaling import rescaling
 from domain.services.asking import ask
+from domain.services.queueing import swapped
+from domain.services.storing import store
 from domain.services.valuing import market, revalue
 from domain.staleness import AttemptOutcome
 from domain.symbols import Symbol, SymbolStatus
@@ -47,7 +51,8 @@ class Refreshed:
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """A refresh under way: what was read at its start, under the lease that `token` holds."""
+    """A refresh under way: what was read at its start, under the lease that `token` holds. It asks for all from `start` on, and
+    what is `held` of that."""
 
     symbol: Symbol
     token: str
@@ -77,6 +82,7 @@ class Refreshing:
         attempt = await self._begin(ticker, version, started_by)
         try:
             history = await self._fetch(attempt)
+            await self._refuse_rescaled(attempt, history)
             return await self._finish(await self._split(attempt, history), history)
         except BaseException as error:
             # Also when the caller has gone: the lease must not outlive the work.
@@ -102,7 +108,7 @@ class Refreshing:
         newest = await unit.bars.newest_daily(symbol.ticker)
         calendar = calendar_for(symbol.asset_class, symbol.exchange)
         start = calendar.days_back(newest.day, OVERLAP_DAYS) if newest is not None else first
-        held = await unit.bars.daily_since(symbol.ticker, min(first, start))
+        held = await unit.bars.daily_since(symbol.ticker, start)
         actions = await unit.bars.actions([symbol.ticker])
         return _Attempt(symbol, token, held, list(actions.get(symbol.ticker, ())), start)
 
@@ -113,6 +119,29 @@ class Refreshing:
         if not history.bars:
             raise NoData(attempt.symbol.ticker, self._provider.name)
         return history
+
+    async def _refuse_rescaled(self, attempt: _Attempt, history: History) -> None:
+        """An answer in other shares or in another unit than what is held, of which no split tells, is not merged: an onboarding
+        fetches everything anew. Raises AlreadyRefreshing for that."""
+        ticker, told = attempt.symbol.ticker, [*attempt.actions, *history.actions]
+        factor = rescaling(attempt.held, history.bars, told)
+        if factor is None:
+            return
+        why = f"{self._provider.name} now counts in other shares or another unit: its prices are {factor:.6g} times those held"
+        async with self._database.write() as unit:
+            await unit.jobs.lock_queue()
+            job = await unit.jobs.lock(ticker)
+            if not await unit.leases.release(ticker, attempt.token):
+                raise self._too_late()
+            symbol = await unit.symbols.lock(ticker)
+            assert symbol is not None, "it was there, and a symbol is never deleted"
+            events: Sequence[Event] = ()
+            if job is None:  # one that is active finds out for itself
+                symbol.expect(attempt.symbol.version)
+                job, events = await swapped(unit, symbol, why, self._clock)
+            await unit.symbols.note_attempt(ticker, self._clock.now(), AttemptOutcome.FAILED)
+            await unit.events.append(self._event(SymbolChangeKind.REFRESH_FAILED, ticker, why), *events)
+        raise AlreadyRefreshing(_in_onboarding(job))
 
     async def _split(self, attempt: _Attempt, history: History) -> _Attempt:
         """Splits that a symbol with a price has not been through take effect first, in a transaction of their own: at no time
@@ -169,34 +198,24 @@ class Refreshing:
         return after
 
     async def _finish(self, attempt: _Attempt, history: History) -> Refreshed:
-        now = self._clock.now()
-        actions = {(a.ex_date, a.kind): a for a in (*attempt.actions, *history.actions)}
-        bars, changed = merged(attempt.held, history.bars, actions.values())
-        found = findings(bars, actions.values(), now.date(), self._extractor)
-        symbol = attempt.symbol.refreshed(now, found)
-        await self._write(attempt, symbol, changed, history.actions, found)
-        return Refreshed(symbol, symbol.level_count, len(history.bars), len(changed))
-
-    async def _write(
-        self,
-        attempt: _Attempt,
-        symbol: Symbol,
-        changed: Sequence[Bar],
-        actions: Sequence[CorporateAction],
-        found: Findings,
-    ) -> None:
-        ticker = symbol.ticker
+        """Bars, levels and symbol in one transaction, in which what is held is read."""
+        before, now = attempt.symbol, self._clock.now()
+        ticker = before.ticker
         async with self._database.write() as unit:
             if not await unit.leases.release(ticker, attempt.token):
                 raise self._too_late()
             await unit.symbols.lock(ticker)
-            await unit.symbols.save(symbol, attempt.symbol.version)
-            await unit.bars.upsert(changed)
-            await unit.bars.upsert_actions(actions)
+            stored = await store(unit, before, history.bars, history.actions, now)
+            held = await unit.bars.daily_since(ticker, min(attempt.start, (now - FIRST_HISTORY).date()))
+            actions = (await unit.bars.actions([ticker])).get(ticker, [])
+            found = findings(held, actions, now.date(), self._extractor)
+            symbol = before.refreshed(now, found)
+            await unit.symbols.save(symbol, before.version)
             await unit.symbols.replace_levels(ticker, found.levels)
-            if changed or symbol.last_price != attempt.symbol.last_price:
-                await revalue(unit, ticker, self._clock.now().date())
+            if stored.changed or symbol.last_price != before.last_price:
+                await revalue(unit, ticker, now.date())
             await unit.events.append(self._event(SymbolChangeKind.REFRESHED, ticker))
+        return Refreshed(symbol, symbol.level_count, len(history.bars), len(stored.changed))
 
     async def _give_up(self, attempt: _Attempt, error: BaseException) -> None:
         ticker = attempt.symbol.ticker
@@ -237,9 +256,13 @@ async def _refreshable(unit: UnitOfWork, started: RefreshInFlight, version: int 
     symbol.require_refreshable(version)
     if symbol.status is SymbolStatus.ONBOARDING and started.started_by != ONBOARDING:
         job = (await unit.jobs.newest([symbol.ticker])).get(symbol.ticker)
-        since = (job.started_at or job.queued_at) if job is not None else started.started_at
-        raise AlreadyRefreshing(RefreshInFlight(symbol.ticker, since, ONBOARDING))
+        found = _in_onboarding(job) if job is not None else RefreshInFlight(symbol.ticker, started.started_at, ONBOARDING)
+        raise AlreadyRefreshing(found)
     return symbol
+
+
+def _in_onboarding(job: OnboardingJob) -> RefreshInFlight:
+    return RefreshInFlight(job.ticker, job.started_at or job.queued_at, ONBOARDING)
 
 
 def _since_refreshed(symbol: Symbol, actions: Iterable[CorporateAction], today: date) -> list[CorporateAction]:

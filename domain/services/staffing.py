@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 
+from domain.aggregation import minute_of
 from domain.bars import Bar
 from domain.lanes import Arrival, Lanes
 from domain.services.hearing import Live
-from domain.services.loading import CannotLoad, Loaded, Loading, minute_of
+from domain.services.loading import CannotLoad, Loaded, Loading
 from domain.session import SessionSymbol, SessionSymbolPhase, TradingSession
 from domain.symbols import Symbol
 

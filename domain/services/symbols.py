@@ -25,6 +25,7 @@ from domain.ports import (
     UnitOfWork,
 )
 from domain.quotes import Quote
+from domain.revisions import Revision
 from domain.services.asking import ask
 from domain.services.queueing import OnboardingQueue, call_off
 from domain.services.watching import seen
@@ -116,6 +117,11 @@ class Symbols:
             ticker: replace(page, bars=split_adjusted(page.bars, actions.get(ticker, ()), day))
             for ticker, page in pages.items()
         }
+
+    async def revisions(self, tickers: Sequence[str], first: int) -> Mapping[str, list[Revision]]:
+        """Newest first, so many of each."""
+        async with self._database.read() as unit:
+            return await unit.quality.revisions(tickers, first)
 
     async def load_calendars(self) -> None:
         """Builds the calendars of the symbols there are: seconds, for some exchanges, that no request should wait for."""

@@ -9,6 +9,7 @@ import strawberry
 from domain import bars as domain
 from domain.clock import parse_instant
 from domain.ports import BarPage, BarQuery
+from domain.revisions import Revision
 from graph.limits import UNSIZED
 from graph.paging import PageInfo, read_cursor, write_cursor
 from graph.scalars import optional
@@ -50,6 +51,29 @@ class Bar:
             is_final=bar.is_final,
             is_validated=bar.is_validated,
             source=bar.source,
+        )
+
+
+@strawberry.type(description="A stored bar whose value the provider changed later.")
+class BarRevision:
+    interval: Interval
+    open_time: datetime
+    field: str
+    old_value: Decimal
+    new_value: Decimal
+    source: str
+    observed_at: datetime
+
+    @classmethod
+    def from_domain(cls, revision: Revision) -> "BarRevision":
+        return cls(
+            interval=revision.interval,
+            open_time=revision.open_time,
+            field=revision.field,
+            old_value=revision.old_value,
+            new_value=revision.new_value,
+            source=revision.source,
+            observed_at=revision.observed_at,
         )
 
 

@@ -16,7 +16,7 @@ from domain.tickers import pair_of
 from graph.context import Reading
 from graph.paging import PageInfo, write_cursor
 from graph.scalars import given, optional
-from graph.types.bar import BarConnection, bar_query
+from graph.types.bar import BarConnection, BarRevision, bar_query
 from graph.types.enums import AssetClass, BackfillStatus, Direction, Interval, LevelKind, StalenessReason, SymbolStatus
 from graph.types.factor import FactorExposure
 from graph.types.node import Node, global_id
@@ -216,6 +216,11 @@ class Symbol(Node):
     ) -> BarConnection:
         query = bar_query(interval, self.reading.now, start=start, end=end, first=first, after=after, last=last, before=before)
         return BarConnection.from_domain(await self.reading.bars.load((self.ticker, query)), query)
+
+    @strawberry.field(description="Newest first. Both values are in the shares that the bar is in since; a split is none.")
+    async def revisions(self, first: int | None = 100) -> list[BarRevision]:
+        found = await self.reading.revisions.load((self.ticker, given(first, 100)))
+        return [BarRevision.from_domain(revision) for revision in found]
 
 
 @strawberry.type

@@ -31,7 +31,6 @@ NOT_YET = frozenset(
         "Mutation.createApiKey",
         "Mutation.revokeApiKey",
         "Query.apiKeys",
-        "Symbol.revisions",
         "Symbol.stats",
     }
 )

@@ -10,6 +10,7 @@ from graphql import GraphQLObjectType, get_named_type, is_required_argument
 from domain.errors import RefreshInFlight
 from domain.factors import Exposure, ExposureQuality, Factor
 from domain.levels import LevelKind, PriceLevel
+from domain.revisions import Revision
 from domain.symbols import Symbol
 from domain.tickers import AssetClass
 from graph.schema import schema
@@ -55,6 +56,8 @@ async def universe(graph: GraphClient, database: SqlDatabase, monkeypatch: pytes
             await unit.bars.upsert([bar])
             await unit.symbols.replace_levels(ticker, [level])
             await unit.exposures.replace(ticker, [beta])
+            revision = Revision(ticker, bar.interval, bar.open_time, "close", bar.low, bar.close, bar.source, EVENING)
+            await unit.quality.add_revisions([revision])
             await unit.leases.take(RefreshInFlight(ticker, EVENING, "api"), "token")
     await graph("{ symbols { totalCount } }")
     return graph
@@ -72,7 +75,7 @@ async def test_a_page_of_any_size_sends_the_same_statements(universe: GraphClien
         found, count = await sent_for(universe, statements, QUERY, first=size)
         nodes = found["symbols"]["nodes"]
         assert len(nodes) == size
-        assert all(node["levels"] and node["refresh"] and node["bars"]["nodes"] for node in nodes)
+        assert all(node["levels"] and node["refresh"] and node["bars"]["nodes"] and node["revisions"] for node in nodes)
         assert all([exposure["beta"] for exposure in node["factorExposures"]] == [1.5] for node in nodes)
         counts.add(count)
     assert len(counts) == 1, statements
@@ -96,6 +99,7 @@ async def test_what_is_not_asked_for_is_not_read(universe: GraphClient, statemen
     assert await count("a: levels { price } b: levels(kind: SUPPORT, first: 1) { price }") == 1
     assert await count("refresh { startedBy }") == 1
     assert await count("backfill { status lastSuccessAt }") == 1
+    assert await count("revisions { field } again: revisions { newValue }") == 1
     assert await count("factorExposures { beta }") == 1
     assert (
         0 < await count("bars { nodes { close } }") <= 3

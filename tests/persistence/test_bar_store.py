@@ -383,3 +383,48 @@ async def test_when_bars_open(stored: SqlDatabase) -> None:
         firsts = [await unit.bars.first_open(ticker, Interval.ONE_DAY) for ticker in ("AAPL", "SPY")]
     assert each == [[begins, begins + 60, begins + 120], [begins + 60], [begins, begins + 86_400], []]
     assert firsts == [begins, None]
+
+
+# ── beside a time, and gone
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "beside", "expected"),
+    [
+        (3, 6, 2, range(1, 8)),
+        (3, 6, 1, range(2, 7)),
+        (0, 10, 5, range(10)),
+        (3, 3, 2, range(1, 5)),
+        (3, 6, 50, range(10)),
+        (20, 30, 2, range(8, 10)),
+        (-9, 0, 3, range(3)),
+    ],
+)
+async def test_those_of_a_time_come_with_their_neighbours(
+    stored: SqlDatabase, first: int, last: int, beside: int, expected: range
+) -> None:
+    start, until = (MONDAY_BEGINS + n * DAY for n in (first, last))
+    async with stored.read() as unit:
+        found = await unit.bars.around("AAPL", Interval.ONE_DAY, start, until, beside)
+    assert found == [AAPL[n] for n in expected]
+
+
+async def test_bars_are_removed_by_the_time_they_open(stored: SqlDatabase) -> None:
+    async with stored.write() as unit:
+        await unit.bars.remove("AAPL", Interval.ONE_DAY, [AAPL[0].open_time, AAPL[4].open_time, LAST])
+        await unit.bars.remove("MSFT", Interval.FIVE_MINUTES, [MSFT[0].open_time])
+    assert (await page(stored, daily())).bars == [*AAPL[1:4], *AAPL[5:]]
+    assert (await page(stored, daily(), "MSFT")).bars == MSFT
+    assert len((await page(stored, BarQuery(Interval.ONE_MINUTE, 10, LATER))).bars) == 3
+
+
+async def test_all_bars_of_a_symbol_go_and_those_of_others_stay(stored: SqlDatabase) -> None:
+    async with stored.write() as unit:
+        await unit.session_bars.upsert([AAPL[0], MSFT[0]])
+        await unit.bars.drop("AAPL")
+        await unit.session_bars.drop("AAPL")
+        found = await unit.session_bars.pages(["AAPL", "MSFT"], daily())
+    for query in (daily(), BarQuery(Interval.ONE_MINUTE, 10, LATER)):
+        assert (await page(stored, query)).bars == []
+    assert (await page(stored, daily(), "MSFT")).bars == MSFT
+    assert (found["AAPL"].bars, found["MSFT"].bars) == ([], [MSFT[0]])

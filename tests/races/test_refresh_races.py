@@ -129,7 +129,7 @@ async def storm(services: Sequence[Service], inquiries: Inquiries, each: int) ->
         (("lease taken from its holder",), {"one refresh at a time"}),
         (
             ("lease taken from its holder", "lease not needed to write", "any version saved"),
-            {"one refresh at a time", "a version for each refresh", "levels of one extraction"},
+            {"one refresh at a time", "a version for each refresh"},  # levels are of the bars that the write itself has read
         ),
     ],
     ids=["as it is", "without the lease", "without lease, fence and version"],

@@ -21,6 +21,7 @@ from domain.errors import (
     VersionConflict,
 )
 from domain.events import Position, SymbolChanged, SymbolChangeKind
+from domain.faults import Fault
 from domain.levels import Extraction, PriceLevel, SymbolLevelExtractor
 from domain.ports import BarQuery
 from domain.services import asking
@@ -28,6 +29,7 @@ from domain.services.pipeline import Pipeline
 from domain.services.refreshing import Refreshed, Refreshing
 from domain.staleness import AttemptOutcome
 from domain.symbols import Symbol
+from domain.validation import judged
 from graph.context import Services
 from persistence import engine as engine_module
 from persistence import refresh_leases
@@ -131,7 +133,8 @@ async def test_a_refresh_writes_bars_levels_symbol_and_events(
 ) -> None:
     done = await refresh()
     now = await held(database)
-    assert now.bars == list(wave("AAPL", YESTERDAY))
+    assert now.bars == judged(wave("AAPL", YESTERDAY), [], [])
+    assert {bar.faults for bar in now.bars} == {Fault(0)}
     assert now.symbol == done.symbol
     assert now.symbol.version == 2
     assert now.symbol.last_updated == now.symbol.last_attempt_at == clock.now()
@@ -182,12 +185,19 @@ async def test_levels_come_from_what_is_held_and_what_is_new(
     assert sorted(now.levels, key=lambda level: level.price) == list(SymbolLevelExtractor().extract(now.bars).levels)
 
 
-async def test_a_bar_that_is_not_final_gives_no_last_price(refresh: Refresh, provider: StubProvider) -> None:
+async def test_a_bar_that_is_not_final_gives_its_time_alone(
+    refresh: Refresh, provider: StubProvider, database: SqlDatabase
+) -> None:
+    """No price, no level and no direction: its day may yet come to anything."""
     bars = wave("AAPL", YESTERDAY)
-    provider.bars = [*bars[:-1], replace(bars[-1], is_final=False)]
+    wild = replace(bars[-1], is_final=False, low=Decimal(1), high=Decimal(900), close=Decimal(800))
+    provider.bars = [*bars[:-1], wild]
     symbol = (await refresh()).symbol
     assert symbol.last_price == bars[-2].close
     assert symbol.as_of == bars[-1].close_time
+    extraction = SymbolLevelExtractor().extract(bars[:-1])
+    assert sorted((await held(database)).levels, key=lambda level: level.price) == list(extraction.levels)
+    assert symbol.direction is extraction.direction
 
 
 async def test_a_split_is_stored_apart_and_applied_on_every_read(
@@ -207,7 +217,7 @@ async def test_a_split_is_stored_apart_and_applied_on_every_read(
     done = await refresh()
     after = await held(database)
     assert done.bars_changed == 1
-    assert after.bars == [*before.bars, after_split], "the store keeps what the provider gave"
+    assert after.bars == [*before.bars, after_split.judged(Fault(0))], "what the provider gave, and no gap"
     assert after.symbol.last_price == 20
     assert {level.price * 5 for level in after.levels} & {level.price for level in before.levels}
     assert all(level.price < 50 for level in after.levels)

@@ -187,8 +187,8 @@ async def test_the_file_and_the_export_are_both_the_same_portfolio_after_a_split
 async def test_a_crash_between_split_and_price_leaves_what_belongs_together(
     main: Held, services: Services, provider: StubProvider, database: SqlDatabase, clock: ManualClock
 ) -> None:
-    change = ("    ticker = symbol.ticker\n", "    raise RuntimeError('dies')\n")
-    with mutated(Refreshing._write, change), pytest.raises(RuntimeError, match="dies"):
+    change = ("    ticker = before.ticker\n", "    raise RuntimeError('dies')\n")
+    with mutated(Refreshing._finish, change), pytest.raises(RuntimeError, match="dies"):
         await refresh_with(services, provider, clock, "26", split_of())
     between = await held(database)
     assert (between.worth, between.is_consistent) == (main.worth, True)

@@ -1,5 +1,6 @@
 """A database whose writes fail now and then, in the middle or when they have been committed."""
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import Random
@@ -43,7 +44,7 @@ class FailingDatabase(_Reading):
     async def write(self) -> AsyncIterator[UnitOfWork]:
         self.writes += 1
         is_to_fail = self.writes > 1 and self._chance.random() < 1 / 3
-        steps = _Steps(self._chance.randrange(STEPS) if is_to_fail else STEPS)
+        steps = _Steps(self._chance.randrange(STEPS) if is_to_fail else math.inf)
         try:
             async with self._database.write() as unit:
                 yield _Watched(unit, steps)
@@ -75,8 +76,23 @@ class BreakingDatabase(_Reading):
             self._steps.take()
 
 
+@asynccontextmanager
+async def cut_short(database: SqlDatabase, allowed: int, look: Callable[[], Awaitable[None]]) -> AsyncIterator[UnitOfWork]:
+    """A write that is given up after so many statements, or before its commit when it has just as many. `look` is awaited
+    before each."""
+    steps = _Steps(allowed)
+    async with database.write() as unit:
+        yield _Watched(unit, steps, look)  # does as a unit of work does
+        await look()
+        steps.take()
+
+
+async def _blink() -> None:
+    """Sees nothing."""
+
+
 class _Steps:
-    def __init__(self, allowed: int) -> None:
+    def __init__(self, allowed: float) -> None:
         self._left = allowed
         self.have_failed = False
 
@@ -90,15 +106,16 @@ class _Steps:
 class _Watched:
     """A unit of work, or one of its stores, that counts what is called."""
 
-    def __init__(self, watched: Any, steps: _Steps) -> None:
-        self._watched, self._steps = watched, steps
+    def __init__(self, watched: Any, steps: _Steps, look: Callable[[], Awaitable[None]] = _blink) -> None:
+        self._watched, self._steps, self._look = watched, steps, look
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._watched, name)
         if not callable(found):
-            return _Watched(found, self._steps)
+            return _Watched(found, self._steps, self._look)
 
         async def counted(*given: Any) -> Any:
+            await self._look()
             self._steps.take()
             return await found(*given)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from domain.aggregation import Hours, Minute, Window, aggregate
+from domain.aggregation import Hours, Minute, Window, aggregate, minute_of
 from domain.bars import Bar, Interval
 from domain.calendars import calendar_for
 from domain.clock import Clock
@@ -17,7 +17,7 @@ from domain.hours import LENGTHS
 from domain.ports import Database, MarketDataProvider
 from domain.services.leadership import Tools
 from domain.services.leading import Leader
-from domain.services.loading import Loading, minute_of
+from domain.services.loading import Loading
 from domain.services.polling import PollingFeed
 from domain.session import SessionMode, SessionSymbol, StartSession, StreamingRules, TradingSession
 from domain.tickers import AssetClass

@@ -47,6 +47,7 @@ _SESSION = "domain.session"
 _SESSION_STORE = "persistence.session_store"
 _BACKFILLS = "domain.services.backfills"
 _SCHEDULING = "domain.services.scheduling"
+_BARS_WRITTEN = "await store(unit, before, history.bars, history.actions, now)"
 _DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 MUTANTS = {
@@ -57,7 +58,9 @@ MUTANTS = {
         'on_conflict_do_update(index_elements=["ticker"], set_={"token": token})',
     ),
     "lease not needed to write": Mutant(
-        _REFRESHING, "if not await unit.leases.release(ticker, attempt.token):", "if not ticker:"
+        _REFRESHING,
+        "if not await unit.leases.release(ticker, attempt.token):\n                raise self._too_late()\n            await",
+        "if not ticker:\n                raise self._too_late()\n            await",
     ),
     "any token releases": Mutant(
         _LEASES, "refresh_leases.c.ticker == ticker, refresh_leases.c.token == token", "refresh_leases.c.ticker == ticker"
@@ -201,6 +204,13 @@ MUTANTS = {
         "        async with self._tools.database.write() as unit:\n"
         "            stored = await unit.session.lock(known)\n",
     ),
+    "swapped in two transactions": Mutant(
+        "domain.services.storing",
+        "    return await store(unit, symbol, fetched, actions, now)\n",
+        "    for statement in ('COMMIT', 'BEGIN'):\n"
+        "        await unit.bars._connection.exec_driver_sql(statement)\n"
+        "    return await store(unit, symbol, fetched, actions, now)\n",
+    ),
     "any version commands": Mutant(_SESSION, "if expected != self.version:", "if expected > self.version:"),
     "silence is not noticed": Mutant(
         "domain.services.watching", "if stored.silent_for > HEARD_WITHIN:", "if stored.silent_for > 1000 * HEARD_WITHIN:"
@@ -302,13 +312,9 @@ MUTANTS = {
         "            retired = symbol.retired(version)\n",
         "            retired = symbol.retired(version)\n            await __import__('asyncio').sleep(0.3)\n",
     ),
-    "dies with the bars written": Mutant(
-        _REFRESHING, "await unit.bars.upsert(changed)", f"await unit.bars.upsert(changed); {_DIE}"
-    ),
+    "dies with the bars written": Mutant(_REFRESHING, _BARS_WRITTEN, f"{_BARS_WRITTEN}; {_DIE}"),
     "dies with the bars committed": Mutant(
-        _REFRESHING,
-        "await unit.bars.upsert(changed)",
-        f"await unit.bars.upsert(changed); await unit.bars._connection.commit(); {_DIE}",
+        _REFRESHING, _BARS_WRITTEN, f"{_BARS_WRITTEN}; await unit.bars._connection.commit(); {_DIE}"
     ),
     "dies with the levels deleted": Mutant(
         _SYMBOLS,

@@ -40,10 +40,13 @@ def daily_bar(ticker: str, day: date, close: str = "100", **changes: Any) -> Bar
     return Bar(**(values | changes))
 
 
+CREST = date(2025, 11, 27)
+
+
 def wave(ticker: str, last: date, days: int = 120) -> tuple[Bar, ...]:
-    """Bars that swing between 90 and 110, so that there are levels to find."""
-    first = last - timedelta(days=days - 1)
-    return tuple(daily_bar(ticker, first + timedelta(days=n), str(90 + abs(20 - (2 * n) % 40))) for n in range(days))
+    """Bars that swing between 90 and 110, so that there are levels to find; the same of a day whatever the last."""
+    found = [last - timedelta(days=n) for n in reversed(range(days))]
+    return tuple(daily_bar(ticker, day, str(90 + abs(20 - 2 * (day - CREST).days % 40))) for day in found)
 
 
 def walk(ticker: str, last: date, days: int = 250) -> tuple[Bar, ...]:

@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 
-from domain.aggregation import Hours, aggregate
+from domain.aggregation import Hours, aggregate, minute_of
 from domain.bars import Bar, Interval
 from domain.calendars import calendar_for
 from domain.clock import Clock, parse_instant
 from domain.hours import LENGTHS
 from domain.ports import BarQuery
 from domain.services import leadership, telling
-from domain.services.loading import minute_of
 from domain.symbols import Symbol
 from domain.tickers import AssetClass
 from providers.sample import SampleProvider
