@@ -9,9 +9,11 @@ from graphql import DocumentNode
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
+from domain.bars import Interval
 from domain.clock import Clock
 from domain.errors import RefreshInFlight
 from domain.factors import Exposure, Factor
+from domain.gaps import Statistics
 from domain.levels import PriceLevel
 from domain.portfolio import Holding
 from domain.ports import BarPage, BarQuery, EventFeed
@@ -21,6 +23,7 @@ from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.refreshing import Refreshing
 from domain.services.sessions import Sessions
+from domain.services.statistics import Counting
 from domain.services.symbols import Symbols
 from domain.services.telling import BarFeed
 from domain.staleness import StalenessReason
@@ -41,6 +44,7 @@ class Services:
     refreshing: Refreshing
     onboarding: Onboarding
     measuring: Measuring
+    counting: Counting
     providers: Providers
     portfolios: Portfolios
     sessions: Sessions
@@ -75,6 +79,10 @@ class Reading:
         return DataLoader(load_fn=self._exposures)
 
     @cached_property
+    def statistics(self) -> DataLoader[tuple[str, Interval], Statistics]:
+        return DataLoader(load_fn=self._statistics)
+
+    @cached_property
     def holdings(self) -> DataLoader[str, list[Holding]]:
         return DataLoader(load_fn=self._holdings)
 
@@ -94,6 +102,13 @@ class Reading:
     async def _exposures(self, tickers: list[str]) -> list[list[Exposure]]:
         found = await self._services.measuring.exposures(tickers)
         return [found.get(ticker) or [Exposure.unavailable(factor) for factor in Factor] for ticker in tickers]
+
+    async def _statistics(self, keys: list[tuple[str, Interval]]) -> list[Statistics]:
+        wanted: dict[Interval, list[str]] = {}
+        for ticker, interval in keys:
+            wanted.setdefault(interval, []).append(ticker)
+        found = {interval: await self._services.counting.of(tickers, interval) for interval, tickers in wanted.items()}
+        return [found[interval][ticker] for ticker, interval in keys]
 
     async def _refreshes(self, tickers: list[str]) -> list[RefreshInFlight | None]:
         found = await self.symbols.refreshes(tickers)

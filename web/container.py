@@ -24,6 +24,7 @@ from domain.services.portfolios import Portfolios
 from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
 from domain.services.sessions import Sessions
+from domain.services.statistics import Counting
 from domain.services.symbols import Symbols
 from domain.services.telling import BarFeed
 from domain.services.watching import SessionWatch
@@ -47,6 +48,7 @@ log = logging.getLogger("freshtape")
 
 SWEEP_SECONDS = 3
 SPLIT_SECONDS = 30
+SETTLE_SECONDS = 60
 CLOCK_WATCH_SECONDS = 1
 PRUNE_SECONDS = 3600
 EVENTS_KEPT_DAYS = 7
@@ -149,6 +151,7 @@ def _wired(
         refreshing=refreshing,
         onboarding=Onboarding(database, feed, queue, clock.clock),
         measuring=measuring,
+        counting=Counting(database, catalogue, clock.clock),
         providers=Providers(database, [provider]),
         portfolios=Portfolios(database, queue, clock.clock),
         sessions=Sessions(database, feed, catalogue, provider, watch, clock.clock, rules=session_config.rules),
@@ -214,6 +217,7 @@ async def running_loops(
         loops.start("event feed", container.feed.run)
         loops.start("lapsed refreshes", every(SWEEP_SECONDS, sweep))
         loops.start("due splits", every(SPLIT_SECONDS, split))
+        loops.start("statistics", every(SETTLE_SECONDS, container.services.counting.settle))
         loops.start("clock watch", every(CLOCK_WATCH_SECONDS, watch_clock))
         loops.start("retention", every(PRUNE_SECONDS, prune))
         loops.start("session", container.watch.run)

@@ -36,7 +36,6 @@ NOT_YET = frozenset(
         "Service.loops",
         "Symbol.backfill",
         "Symbol.revisions",
-        "Symbol.stats",
     }
 )
 """Fields of the contract, and arguments of fields, that the schema does not have yet. The types that only they lead to are not

@@ -18,6 +18,7 @@ from domain.services.providers import Providers
 from domain.services.queueing import OnboardingQueue
 from domain.services.refreshing import Refreshing
 from domain.services.sessions import Sessions
+from domain.services.statistics import Counting
 from domain.services.symbols import Symbols
 from domain.services.telling import BarFeed
 from domain.services.watching import SessionWatch
@@ -241,6 +242,7 @@ def services_on(database: SqlDatabase) -> Services:
         refreshing=refreshing,
         onboarding=Onboarding(database, feed, queue, clock),
         measuring=Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock, threshold),
+        counting=Counting(database, catalogue, clock),
         providers=Providers(database, [provider]),
         portfolios=Portfolios(database, queue, clock),
         sessions=Sessions(database, feed, catalogue, provider, watch, clock, rules=StreamingRules),

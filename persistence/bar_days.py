@@ -1,0 +1,42 @@
+"""Which days of bars shorter than a day must be counted again: those of bars that were written, in the very statement that
+writes them on PostgreSQL, in the same transaction on SQLite. A bar that was there as it is given marks nothing."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Insert, String, cast, func, literal_column, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.bars import Interval
+from persistence.tables import bar_days, bars
+
+_NOTHING = {"bars": "0", "validated": "0", "price_gaps": "0", "minutes": "''::bytea", "is_current": "false"}
+_MARK = (
+    "INSERT INTO bar_days (ticker, interval, day, bars, validated, price_gaps, minutes, is_current) "
+    "VALUES (?, ?, ?, 0, 0, 0, x'', 0) ON CONFLICT DO UPDATE SET is_current = 0 WHERE is_current"
+)
+
+
+def marking(upsert: postgresql.Insert) -> Insert:
+    """The same, and the days of what it writes are current no more. In their order, so that no two wait for each other."""
+    written = upsert.returning(bars.c.ticker, bars.c.interval, bars.c.open_time).cte("written")
+    day = cast(func.timezone(literal_column("'UTC'"), written.c.open_time), bar_days.c.day.type)
+    key = written.c.ticker, written.c.interval, day
+    those = (
+        select(*key, *(literal_column(value) for value in _NOTHING.values()))
+        .where(cast(written.c.interval, String) != literal_column(f"'{Interval.ONE_DAY.value}'"))
+        .distinct()
+        .order_by(*key)
+    )
+    insert = postgresql.insert(bar_days).from_select(["ticker", "interval", "day", *_NOTHING], those).add_cte(written)
+    return insert.on_conflict_do_update(
+        index_elements=list(bar_days.primary_key), set_={"is_current": literal_column("false")}, where=bar_days.c.is_current
+    )
+
+
+async def mark(connection: AsyncConnection, tickers: Iterable[str], intervals: Iterable[str], opens: Iterable[str]) -> None:
+    """For SQLite: the days of these bars, as they are written there."""
+    keys = zip(tickers, intervals, opens, strict=True)
+    days = {(ticker, interval, instant[:10]) for ticker, interval, instant in keys if interval != Interval.ONE_DAY.value}
+    if days:
+        await connection.exec_driver_sql(_MARK, sorted(days))
