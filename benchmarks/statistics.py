@@ -49,8 +49,10 @@ MADE_UP = Table(
     prefixes=["TEMPORARY"],
 )
 LOAD = """
-INSERT INTO bars (ticker, interval, open_time, close_time, open, high, low, close, volume, adjusted_to, source, is_final, faults)
-SELECT ticker, '1m', opens, closes, 100.25, 100.75, 99.5, 100.5, 1200, day, 'made up', true, CASE place % 20 WHEN 0 THEN 4 ELSE 0 END
+INSERT INTO bars
+(ticker, interval, open_time, close_time, open, high, low, close, volume, adjusted_to, source, is_final, faults)
+SELECT ticker, '1m', opens, closes, 100.25, 100.75, 99.5, 100.5, 1200, day, 'made up', true,
+CASE place % 20 WHEN 0 THEN 4 ELSE 0 END
 FROM symbols CROSS JOIN made_up WHERE (place + CAST(substr(ticker, 2) AS integer) * 37) % {missing} <> 0 ORDER BY ticker, opens
 """
 MARK = """
@@ -60,7 +62,9 @@ SELECT ticker, '1m', day, 0, 0, 0, {nothing}, false FROM symbols CROSS JOIN (SEL
 PLAIN = """
 SELECT ticker, count(*), min(open_time), max(close_time), count(*) FILTER (WHERE faults IN (0, 8, 16, 24, 32, 40)),
 count(*) FILTER (WHERE faults & 12 <> 0), count(*) FILTER (WHERE open_time > previous)
-FROM (SELECT *, lag(close_time) OVER (PARTITION BY ticker ORDER BY open_time) AS previous FROM bars WHERE interval = '1m') AS each
+FROM (
+SELECT *, lag(close_time) OVER (PARTITION BY ticker ORDER BY open_time) AS previous FROM bars WHERE interval = '1m'
+) AS each
 GROUP BY ticker
 """
 
@@ -79,7 +83,7 @@ async def _measure(name: str, url: str, found: list[Comparison]) -> None:
     database = SqlDatabase(engine, clock_generation=0)
     absent = await _load(engine, database)
     counting = Counting(database, SqlCatalogue(SqlEventFeed(database)), SystemClock())
-    plain = [await _plain(engine) for _ in range(ROUNDS)]
+    plain = [await _plain(engine)] * ROUNDS  # minutes on SQLite: once
     began = perf_counter()
     await counting.settle()
     settling = perf_counter() - began

@@ -102,7 +102,7 @@ class SqlStatisticsStore:
     async def _counted(self, interval: Interval, days: Sequence[tuple[str, date]]) -> list[_Day]:
         found: list[_Day] = []
         for start in range(0, len(days), DAYS_AT_ONCE):
-            rows = await self._connection.execute(_count(interval, days[start : start + DAYS_AT_ONCE]))
+            rows = await self._connection.execute(_count(interval, days[start : start + DAYS_AT_ONCE], self._kind))
             found += [_Day(row[0], row[1], row[2], row[3], row[4], bits_of(_minutes(row[5], self._kind))) for row in rows]
         return found
 
@@ -126,7 +126,7 @@ def _counts() -> list[ColumnElement[int]]:
     return [func.count(bars.c.open_time), *among]
 
 
-def _count(interval: Interval, days: Sequence[tuple[str, date]]) -> Select[Any]:
+def _count(interval: Interval, days: Sequence[tuple[str, date]], kind: str) -> Select[Any]:
     """Also days of which all bars are gone."""
     begins = [datetime.combine(day, time(), UTC) for _, day in days]
     key = (
@@ -136,8 +136,12 @@ def _count(interval: Interval, days: Sequence[tuple[str, date]]) -> Select[Any]:
     )
     within = and_(bars.c.open_time >= key.c.begins, bars.c.open_time < key.c.ends)
     own = and_(bars.c.ticker == key.c.ticker, bars.c.interval == interval, within)
-    counted = select(key.c.ticker, key.c.day, *_counts(), opening_minutes(bars.c.open_time))
-    return counted.select_from(key.outerjoin(bars, own)).group_by(key.c.ticker, key.c.day)
+    counts = *_counts(), opening_minutes(bars.c.open_time)
+    if kind == "sqlite":
+        joined = key.outerjoin(bars, own)
+        return select(key.c.ticker, key.c.day, *counts).select_from(joined).group_by(key.c.ticker, key.c.day)
+    each = select(*counts).where(own).lateral()  # joined, PostgreSQL would rather read all bars than look for each day's
+    return select(key.c.ticker, key.c.day, *each.c).join_from(key, each, true())
 
 
 # ── many instants as one value
