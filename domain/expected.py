@@ -19,17 +19,17 @@ _OVERLAP = 4 * DAY
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """In order: the place of each bar, when it opens and closes in epoch seconds, and the day on which its trading day ends."""
+    """In order: the place of each bar, and when it opens, closes, and its trading day ends, in epoch seconds."""
 
     places: Numbers
     opens: Numbers
     closes: Numbers
-    days: Numbers
+    ends: Numbers
 
     def cut(self, first: int, last: int) -> "Expected":
         """From one place to another."""
         kept = slice(np.searchsorted(self.places, first), np.searchsorted(self.places, last, side="right"))
-        return Expected(self.places[kept], self.opens[kept], self.closes[kept], self.days[kept])
+        return Expected(self.places[kept], self.opens[kept], self.closes[kept], self.ends[kept])
 
 
 class Expectation:
@@ -63,16 +63,14 @@ class Expectation:
     def _worked_out(self, interval: Interval, start: int, until: int) -> Expected:
         rows = self._hours.expected(interval, max(start, self._known[0]), min(until + _OVERLAP, self._known[1]))
         opens, closes = rows[rows[:, 0] < until].T
-        days = self._hours.expected(
-            Interval.ONE_DAY, max(start - _OVERLAP, self._known[0]), min(until + _OVERLAP, self._known[1])
-        )
-        ends = days[:, 1]
-        own = (ends[np.searchsorted(ends, opens, side="right")] - 1) // DAY
-        return Expected(own * places_a_day(interval) if interval is Interval.ONE_DAY else opens // MINUTE, opens, closes, own)
+        around = max(start - _OVERLAP, self._known[0]), min(until + _OVERLAP, self._known[1])
+        ends = self._hours.expected(Interval.ONE_DAY, *around)[:, 1]
+        places = opens // DAY * places_a_day(interval) if interval is Interval.ONE_DAY else opens // MINUTE
+        return Expected(places, opens, closes, ends[np.searchsorted(ends, opens, side="right")])
 
 
 def _columns(expected: Expected) -> tuple[Numbers, ...]:
-    return expected.places, expected.opens, expected.closes, expected.days
+    return expected.places, expected.opens, expected.closes, expected.ends
 
 
 def _new_year(year: int) -> int:

@@ -1,7 +1,7 @@
 """Which bars of a symbol are held: a bit for each place that a bar can have on a day.
 
-A bar shorter than a day has the place of the minute at which it opens, on the UTC day of that minute; a daily bar the one place
-of its trading day. Days are counted from 1970-01-01 on, and so are places.
+A day is that in UTC on which the bar opens. A bar shorter than a day has the place of the minute at which it does, a daily bar
+the first of its day. Days are counted from 1970-01-01 on, and so are places.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,7 +19,7 @@ Numbers = NDArray[np.int64]
 
 MINUTES_A_DAY = 1440
 DAILY = b"\x80"
-"""A trading day whose bar is held."""
+"""A day whose bar is held."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
 

@@ -21,7 +21,7 @@ from domain.bars import Interval
 from domain.expected import Expected
 from domain.gaps import Absence, GapCause, Mark, MissingInterval, Statistics
 from domain.held import Bits, Held, Numbers, day_number, places_a_day
-from domain.hours import MINUTE
+from domain.hours import DAY, MINUTE
 
 HALT_SECONDS = 5 * MINUTE
 LIVELY, RELENTLESS = 0.9, 0.99
@@ -133,8 +133,8 @@ class _Days:
 
 def _days(held: Held, absent: Numbers, expected: Expected) -> _Days:
     first, last = np.searchsorted(expected.places, held.first), np.searchsorted(expected.places, held.last, side="right")
-    days = expected.days[first:last]
-    numbers = np.cumsum(np.diff(days, prepend=days[:1]) != 0)
+    ends = expected.ends[first:last]
+    numbers = np.cumsum(np.diff(ends, prepend=ends[:1]) != 0)
     of_absent = numbers[absent - first]
     return _Days(of_absent, np.bincount(numbers)[of_absent], np.bincount(of_absent)[of_absent])
 
@@ -161,7 +161,7 @@ def _causes(subject: Subject, absent: Numbers, expected: Expected, seen: Evidenc
     causes = np.full(len(absent), _UNKNOWN)
     is_theirs = (seen.missing[absent] > 1) & (2 * seen.missing[absent] >= seen.witnesses[absent])
     causes[is_theirs] = _CAUSES.index(GapCause.PROVIDER_HOLE)
-    own_days = expected.days[absent]
+    own_days = (expected.ends[absent] - 1) // DAY
     for absence in subject.absences:
         covered = (own_days >= day_number(absence.first)) & (own_days <= day_number(absence.last))
         if absence.cause is GapCause.PROVIDER_HOLE and not subject.never_closes:

@@ -68,7 +68,7 @@ class SqlStatisticsStore:
 
     async def _daily(self, tickers: Sequence[str]) -> Mapping[str, HeldDays]:
         own = bars.c
-        counted = select(own.ticker, *_counts(), trading_days(own.close_time)).group_by(own.ticker)
+        counted = select(own.ticker, *_counts(), opening_days(own.open_time)).group_by(own.ticker)
         rows = await self._connection.execute(counted.where(own.ticker.in_(tickers), own.interval == Interval.ONE_DAY))
         return {
             row.ticker: HeldDays(row[1], row[2], row[3], dict.fromkeys(_day_numbers(row[4], self._kind), DAILY)) for row in rows
@@ -154,8 +154,8 @@ class opening_minutes(FunctionElement[Any]):  # noqa: N801 - reads as the SQL fu
     inherit_cache = True
 
 
-class trading_days(FunctionElement[Any]):  # noqa: N801
-    """Of the bars counted, on which days they close."""
+class opening_days(FunctionElement[Any]):  # noqa: N801
+    """Of the bars counted, on which days they open."""
 
     type = LargeBinary()
     inherit_cache = True
@@ -174,17 +174,16 @@ def _minutes_sqlite(element: opening_minutes, compiler: Any, **options: Any) -> 
     return f"CAST(group_concat(substr({opens}, 12, 5), '') FILTER (WHERE substr({opens}, 18) = '00.000000') AS BLOB)"
 
 
-@compiles(trading_days, "postgresql")
-def _days_postgresql(element: trading_days, compiler: Any, **options: Any) -> str:
-    closes = compiler.process(element.clauses, **options)
-    day = f"(({closes} - interval '1 microsecond') AT TIME ZONE 'UTC')::date - date '1970-01-01'"
-    return f"string_agg(int4send({day}), ''::bytea)"
+@compiles(opening_days, "postgresql")
+def _days_postgresql(element: opening_days, compiler: Any, **options: Any) -> str:
+    opens = compiler.process(element.clauses, **options)
+    return f"string_agg(int4send(({opens} AT TIME ZONE 'UTC')::date - date '1970-01-01'), ''::bytea)"
 
 
-@compiles(trading_days, "sqlite")
-def _days_sqlite(element: trading_days, compiler: Any, **options: Any) -> str:
-    closes = compiler.process(element.clauses, **options)
-    return f"CAST(group_concat(date({closes}, '-0.001 seconds'), '') AS BLOB)"
+@compiles(opening_days, "sqlite")
+def _days_sqlite(element: opening_days, compiler: Any, **options: Any) -> str:
+    opens = compiler.process(element.clauses, **options)
+    return f"CAST(group_concat(substr({opens}, 1, 10), '') AS BLOB)"
 
 
 def _minutes(packed: bytes | None, kind: str) -> Numbers:
