@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from domain.bars import Interval
 from domain.calendars import CRYPTO, FOREX, TradingCalendar, calendar_for
-from domain.expected import Expectation, Expected
+from domain.expected import Expectation
 from domain.gaps import Absence, GapCause, Mark, MissingInterval, Statistics
-from domain.held import DAILY, Held, HeldDays, Numbers, Span, bits_of
+from domain.held import DAILY, Held, HeldDays, Span, bits_of
 from domain.missing import Subject, days_of, evidence, missing, statistics
 from domain.tickers import AssetClass
 
@@ -89,9 +89,7 @@ def held(interval: Interval, opens: Collection[datetime], closes: Mapping[dateti
     return Held(interval, Span(first, last, closes.get(last, last + MINUTE)), HeldDays(len(opens), bits=days))
 
 
-def judged(
-    mic: str, asked: Held, *others: Held, absences: Sequence[Absence] = (), mark: Mark | None = None
-) -> Statistics:
+def judged(mic: str, asked: Held, *others: Held, absences: Sequence[Absence] = (), mark: Mark | None = None) -> Statistics:
     """As a crypto's where it is its calendar, else as a listed symbol's."""
     expected = expectation(mic).between(asked.interval, asked.first, asked.last)
     absent = missing(asked, expected)
@@ -103,8 +101,7 @@ def judged(
 # ── runs
 
 
-def runs(each: Sequence[Slot], opens: Collection[datetime]) -> list[tuple[datetime, datetime, int]]:
-    between = [slot for slot in each if min(opens) <= slot.opens <= max(opens)]
+def runs(between: Sequence[Slot], opens: Collection[datetime]) -> list[tuple[datetime, datetime, int]]:
     return [
         (run[0].opens, run[-1].closes, len({slot.day for slot in run}))
         for is_held, those in groupby(between, key=lambda slot: slot.opens in opens)
@@ -120,6 +117,7 @@ def test_runs_and_coverage_are_as_a_walk_through_every_minute_finds_them(
 ) -> None:
     """Whatever is held: expected bars, and such as nobody expects."""
     mic, first, last = MARKETS[market]
+    around = slots(mic, interval, date.fromisoformat(first) - 3 * DAY, date.fromisoformat(last) + 3 * DAY)
     each = slots(mic, interval, date.fromisoformat(first), date.fromisoformat(last))
     gone = data.draw(st.sets(st.integers(0, len(each) - 1), max_size=min(len(each) - 1, 60)))
     run = data.draw(st.integers(0, len(each) - 1))
@@ -127,9 +125,10 @@ def test_runs_and_coverage_are_as_a_walk_through_every_minute_finds_them(
     kept = [slot.opens for number, slot in enumerate(each) if number not in gone] or [each[0].opens]
     strange = data.draw(st.sets(st.integers(-100, 3000), max_size=5)) if interval is not Interval.ONE_DAY else set()
     opens = {*kept, *(each[0].opens + n * MINUTE for n in strange)}
-    found = judged(mic, held(interval, opens, {slot.opens: slot.closes for slot in each}))
-    between = [slot for slot in each if min(opens) <= slot.opens <= max(opens)]
-    assert [(one.start, one.end, one.trading_days) for one in found.missing] == runs(each, opens)
+    found = judged(mic, held(interval, opens, {slot.opens: slot.closes for slot in around}))
+    first_open, last_open = min(opens), max(opens)
+    between = [slot for slot in around if first_open <= slot.opens <= last_open]
+    assert [(one.start, one.end, one.trading_days) for one in found.missing] == runs(between, opens)
     assert found.expected == len(between)
     assert found.absent == sum(slot.opens not in opens for slot in between)
     assert found.count == len(opens)
@@ -148,3 +147,107 @@ def test_what_a_calendar_does_not_know_is_not_expected(interval: Interval) -> No
     assert found.absent == found.expected - 1
     found = judged("XBOM", held(interval, [beyond, beyond + DAY], {}))
     assert (found.expected, found.coverage, list(found.missing)) == (0, 0.0, [])
+
+
+# ── causes
+
+DAY_OPENS = datetime(2026, 3, 25, 13, 30, tzinfo=UTC)
+ALL_DAY = [DAY_OPENS + n * MINUTE for n in range(390)]
+
+
+def without(*gone: int) -> Held:
+    """A whole day of New York, but for these minutes of it."""
+    return held(Interval.ONE_MINUTE, [each for n, each in enumerate(ALL_DAY) if n not in gone], {})
+
+
+def causes(found: Statistics) -> list[GapCause]:
+    return [each.cause for each in found.missing]
+
+
+def test_what_half_of_the_witnesses_miss_is_the_providers() -> None:
+    asked, like, whole = without(100), without(100), without()
+    assert causes(judged("XNYS", asked, like)) == [GapCause.PROVIDER_HOLE]
+    assert causes(judged("XNYS", asked, like, whole, whole)) == [GapCause.PROVIDER_HOLE]
+    assert causes(judged("XNYS", asked, like, whole, whole, whole)) == [GapCause.UNKNOWN], "two of five"
+    assert causes(judged("XNYS", asked)) == [GapCause.UNKNOWN], "nobody else was there"
+    assert causes(judged("XNYS", asked, whole)) == [GapCause.UNKNOWN], "half, but itself alone"
+
+
+def test_who_holds_nothing_of_the_day_is_no_witness() -> None:
+    later = held(Interval.ONE_MINUTE, [DAY_OPENS - DAY, DAY_OPENS + DAY], {})
+    assert causes(judged("XNYS", without(100), later, later)) == [GapCause.UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    ("gone", "cause"),
+    [
+        ({100, 101, 102, 103, 104}, GapCause.HALT),
+        ({100, 101, 102, 103}, GapCause.PROVIDER_HOLE),
+        ({100, 101}, GapCause.PROVIDER_HOLE),
+        ({100}, GapCause.UNKNOWN),
+    ],
+)
+def test_how_long_it_was_not_traded_while_the_others_were(gone: set[int], cause: GapCause) -> None:
+    assert causes(judged("XNYS", without(*gone), without())) == [cause]
+    assert causes(judged("XNYS", without(*gone), without(gone.pop()), without(), without())) != [GapCause.HALT], "not all were"
+
+
+def test_what_is_thinly_traded_was_not_halted() -> None:
+    thin = without(*range(0, 390, 7), *range(100, 106))
+    assert set(causes(judged("XNYS", thin, without()))) == {GapCause.UNKNOWN}
+    thin = without(*range(5, 390, 60), 100, 101)
+    assert set(causes(judged("XNYS", thin, without()))) == {GapCause.UNKNOWN}, "chance enough"
+
+
+def test_a_night_is_no_halt() -> None:
+    over_night = [each + day * DAY for day in (0, 1) for each in ALL_DAY]
+    opens = [each for each in over_night if not ALL_DAY[386] <= each < ALL_DAY[4] + DAY]
+    found = judged("XNYS", held(Interval.ONE_MINUTE, opens, {}), held(Interval.ONE_MINUTE, over_night, {}))
+    assert list(found.missing) == [MissingInterval(ALL_DAY[386], ALL_DAY[4] + DAY, 2, GapCause.UNKNOWN)]
+
+
+def absence(cause: GapCause, day: date, expires_at: datetime = NOW + DAY) -> Absence:
+    return Absence("AAPL", Interval.ONE_MINUTE, "sample", day, day, cause, NOW, expires_at)
+
+
+TODAY = DAY_OPENS.date()
+
+
+def test_what_is_noted_of_the_symbol_goes_first() -> None:
+    asked, like = without(*range(100, 105)), without(*range(100, 105))
+    assert causes(judged("XNYS", asked, like, absences=[absence(GapCause.FETCH_FAILED, TODAY)])) == [GapCause.FETCH_FAILED]
+    assert causes(judged("XNYS", asked, like, absences=[absence(GapCause.NOT_LISTED, TODAY)])) == [GapCause.NOT_LISTED]
+    expired = absence(GapCause.NOT_LISTED, TODAY, NOW)
+    assert causes(judged("XNYS", asked, like, absences=[expired])) == [GapCause.PROVIDER_HOLE]
+    elsewhere = absence(GapCause.FETCH_FAILED, TODAY - DAY)
+    assert causes(judged("XNYS", asked, like, absences=[elsewhere])) == [GapCause.PROVIDER_HOLE]
+    mark = Mark("AAPL", Interval.ONE_MINUTE, None, ALL_DAY[103])
+    assert causes(judged("XNYS", asked, mark=mark)) == [GapCause.UNKNOWN], "three of five had been asked for"
+    mark = Mark("AAPL", Interval.ONE_MINUTE, None, ALL_DAY[102])
+    assert causes(judged("XNYS", asked, mark=mark)) == [GapCause.FETCH_FAILED]
+
+
+def test_asked_for_and_not_given() -> None:
+    """Round the clock that is a hole; of a day that closes only all of it is, since a minute may have had no trade."""
+    noted = [absence(GapCause.PROVIDER_HOLE, TODAY)]
+    assert causes(judged("XNYS", without(100), absences=noted)) == [GapCause.UNKNOWN]
+    assert causes(judged("crypto", without(100), absences=noted)) == [GapCause.PROVIDER_HOLE]
+    opens = [each + days * DAY for each in ALL_DAY for days in (-1, 1)]
+    found = judged("XNYS", held(Interval.ONE_MINUTE, opens, {}), absences=noted)
+    assert [(each.trading_days, each.cause) for each in found.missing] == [(1, GapCause.PROVIDER_HOLE)]
+
+
+def test_a_daily_bar_is_missed_by_who_has_older_and_newer_ones() -> None:
+    week = [datetime(2026, 2, day, tzinfo=UTC) for day in range(12, 19)]
+    closes = {each: each + DAY for each in week}
+    whole, lacks = (held(Interval.ONE_DAY, [each for each in week if each.day != gone], closes) for gone in (0, 15))
+    assert causes(judged("crypto", lacks, lacks, whole)) == [GapCause.PROVIDER_HOLE]
+    ended = held(Interval.ONE_DAY, week[:2], closes)
+    assert causes(judged("crypto", lacks, ended, ended, whole)) == [GapCause.UNKNOWN]
+
+
+def test_runs_are_made_as_they_are_asked_for() -> None:
+    found = judged("XNYS", without(10, 20, 30)).missing
+    assert len(found) == 3
+    assert [each.start for each in found[1:]] == [ALL_DAY[20], ALL_DAY[30]]
+    assert found[-1].end == ALL_DAY[31]
