@@ -189,6 +189,7 @@ MUTANTS = {
     "session leases never lapse": Mutant(_SESSION_STORE, "LEASE_SECONDS = 8\n", "LEASE_SECONDS = 3600\n"),
     "session not locked": Mutant(_SESSION_STORE, "_SESSION.with_for_update()", "_SESSION"),
     "session leases are nothing": Mutant(_SESSION_STORE, "is_free=row.lease_expires_at <= row.real_now", "is_free=True"),
+    "days counted unlocked": Mutant("persistence.statistics_store", "first.with_for_update(skip_locked=True)", "first"),
     # ── other circumstances, in which the guards must hold all the same
     "no new job is taken up": Mutant(_JOBS, ".where(or_(_is_lapsed, _is_due(places)))\n", ".where(_is_lapsed)\n"),
     "short job lease": Mutant(_JOBS, "LEASE_SECONDS = 15\n", "LEASE_SECONDS = 3\n"),
@@ -212,6 +213,11 @@ MUTANTS = {
         "providers.gate",
         "            await unit.gates.save(changed)\n",
         "            await asyncio.sleep(0.3)\n            await unit.gates.save(changed)\n",
+    ),
+    "slow to settle": Mutant(
+        "persistence.statistics_store",
+        "        if counted:\n            key = ",
+        "        if counted:\n            await __import__('asyncio').sleep(0.02)\n            key = ",
     ),
     "slow to join": Mutant(
         "persistence.market_clock",
