@@ -41,9 +41,12 @@ async def wrong_days(url: str, *mutants: str) -> tuple[list[tuple[str, str, int,
             for ticker in TICKERS:
                 await unit.symbols.add(Symbol.tracked(profile(ticker), None, None))
         counting = [await started(url, "settle", "", *mutants) for _ in range(COUNTERS)]
-        writing = [await started(url, "write", str(seed), *mutants) for seed in range(WRITERS)]
-        assert [await process.wait() for process in writing] == [0] * WRITERS
-        done = [await process.communicate() for process in counting]
+        try:
+            writing = [await started(url, "write", str(seed), *mutants) for seed in range(WRITERS)]
+            written = [await process.wait() for process in writing]
+        finally:
+            done = [await process.communicate(b"") for process in counting]
+        assert written == [0] * WRITERS
         assert [process.returncode for process in counting] == [0] * COUNTERS
         async with database.engine.read() as connection:
             day = func.date(bars.c.open_time)
@@ -62,7 +65,7 @@ async def wrong_days(url: str, *mutants: str) -> tuple[list[tuple[str, str, int,
 async def test_no_write_is_lost_between_the_counting_and_its_being_kept(database_url: str) -> None:
     slow = ["slow to settle"] if "postgresql" in database_url else []  # SQLite lets nobody else write meanwhile
     wrong, countings = await wrong_days(database_url, *slow)
-    told(f"{WRITERS * WRITES} writes, {countings} days counted meanwhile")
+    told(f"{WRITERS * WRITES * DAYS * len(TICKERS)} writes, {countings} days counted meanwhile")
     assert wrong == []
     assert countings > 10
 

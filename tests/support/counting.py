@@ -18,7 +18,7 @@ from tests.support.mutants import in_force
 
 TICKERS = ("AAPL", "MSFT", "SPY")
 FIRST = datetime(2026, 3, 23, tzinfo=UTC)
-DAYS, WRITES = 2, 80
+DAYS, WRITES = 15, 8
 
 
 def minute(ticker: str, opens: datetime, volume: int = 1) -> Bar:
@@ -28,13 +28,14 @@ def minute(ticker: str, opens: datetime, volume: int = 1) -> Bar:
 
 
 async def write(database: SqlDatabase, seed: str) -> None:
-    """Some bars of one ticker in each transaction, new ones or others' again."""
+    """Each day some times in a row, never again after that, and most bars by one writer alone."""
     chance = Random(seed)
-    for _ in range(WRITES):
-        ticker = chance.choice(TICKERS)
-        opens = {FIRST + timedelta(minutes=chance.randrange(DAYS * 1440)) for _ in range(3)}
-        async with database.write() as unit:
-            await unit.bars.upsert([minute(ticker, each, chance.randint(1, 3)) for each in sorted(opens)])
+    for day in range(DAYS):
+        for ticker in TICKERS:
+            for _ in range(WRITES):
+                opens = {FIRST + timedelta(days=day, minutes=chance.randrange(1440)) for _ in range(3)}
+                async with database.write() as unit:
+                    await unit.bars.upsert([minute(ticker, each, chance.randint(1, 3)) for each in sorted(opens)])
 
 
 async def settle(database: SqlDatabase) -> None:
