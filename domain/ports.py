@@ -589,8 +589,8 @@ class EventLog(Protocol):
 class UnitOfWork(Protocol):
     """One transaction. Locks are taken in this order, so that no two transactions wait for each other: schedule, session,
     queue, job, backfills by ticker, refresh lease, symbols by ticker, their bars and levels, prices of portfolios (kept out by
-    one import, or taken in by many), portfolios by id, event log. Days of bars are locked with the bars that are written, and by
-    who settles them, who waits for nobody. A gate is locked by a transaction that locks nothing else."""
+    one import, or taken in by many), portfolios by id, event log. Whoever settles days of bars locks these alone, and waits for
+    nobody. A gate is locked by a transaction that locks nothing else."""
 
     @property
     def symbols(self) -> SymbolStore: ...
