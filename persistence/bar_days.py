@@ -1,7 +1,7 @@
 """Which days of bars shorter than a day must be counted again: those of bars that were written, in the very statement that
 writes them on PostgreSQL, in the same transaction on SQLite. A bar that was there as it is given marks nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from sqlalchemy import Insert, String, cast, func, literal_column, select
 from sqlalchemy.dialects import postgresql
@@ -34,9 +34,10 @@ def marking(upsert: postgresql.Insert) -> Insert:
     )
 
 
-async def mark(connection: AsyncConnection, tickers: Iterable[str], intervals: Iterable[str], opens: Iterable[str]) -> None:
+async def mark(connection: AsyncConnection, tickers: Sequence[str], intervals: Sequence[str], opens: Sequence[str]) -> None:
     """For SQLite: the days of these bars, as they are written there."""
-    keys = zip(tickers, intervals, opens, strict=True)
-    days = {(ticker, interval, instant[:10]) for ticker, interval, instant in keys if interval != Interval.ONE_DAY.value}
-    if days:
-        await connection.exec_driver_sql(_MARK, sorted(days))
+    day_of = {instant: instant[:10] for instant in set(opens)}
+    days = set(zip(tickers, intervals, map(day_of.__getitem__, opens), strict=True))
+    shorter = sorted(day for day in days if day[1] != Interval.ONE_DAY.value)
+    if shorter:
+        await connection.exec_driver_sql(_MARK, shorter)
