@@ -1,5 +1,5 @@
 """Which days of bars shorter than a day must be counted again: those of bars that were written, in the very statement that
-writes them on PostgreSQL, in the same transaction on SQLite. A bar that was there as it is given marks nothing."""
+writes them on PostgreSQL, in the same transaction on SQLite. What changes no bar marks nothing."""
 
 from collections.abc import Sequence
 
