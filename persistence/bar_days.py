@@ -2,8 +2,9 @@
 writes them on PostgreSQL, in the same transaction on SQLite. What changes no bar marks nothing."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import Insert, String, cast, func, literal_column, select
+from sqlalchemy import Insert, String, cast, func, literal_column, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -41,3 +42,10 @@ async def mark(connection: AsyncConnection, tickers: Sequence[str], intervals: S
     shorter = sorted(day for day in days if day[1] != Interval.ONE_DAY.value)
     if shorter:
         await connection.exec_driver_sql(_MARK, shorter)
+
+
+async def mark_removed(connection: AsyncConnection, ticker: str, interval: Interval, opens: Sequence[datetime]) -> None:
+    """The days of bars that were removed. Also those that are not current: they may be being settled, which has to be waited
+    for."""
+    own = bar_days.c.ticker == ticker, bar_days.c.interval == interval, bar_days.c.day.in_({each.date() for each in opens})
+    await connection.execute(update(bar_days).where(*own).values(is_current=False))

@@ -45,13 +45,17 @@ class Counting:
 
     async def settle(self) -> None:
         """Counts the days that were written, so that no read has to."""
-        for interval in SHORTER:
-            await self._settle(interval, at_most=0)
+        async with self._database.read() as unit:
+            left = {interval: await unit.statistics.stale(interval) for interval in SHORTER}
+        for interval, days in left.items():
+            await self._settle(interval, days, at_most=0)
 
     async def of(self, tickers: Sequence[str], interval: Interval) -> Mapping[str, Statistics]:
         """Of each of the tickers, in a number of statements that does not depend on how many. The bars of the session's own are
         not counted."""
-        await self._settle(interval, COUNTED_BY_READS)
+        async with self._database.read() as unit:
+            stale = await unit.statistics.stale(interval)
+        await self._settle(interval, stale, COUNTED_BY_READS)
         async with self._database.snapshot() as unit:
             known = await unit.symbols.several(tickers)
             spans = await unit.statistics.spans(tickers, interval)
@@ -67,10 +71,8 @@ class Counting:
         found = await asyncio.to_thread(_found, groups, witnesses, self._clock.now())
         return {ticker: found.get(ticker, Statistics()) for ticker in tickers}
 
-    async def _settle(self, interval: Interval, at_most: int) -> None:
-        """Until so many are left that are not."""
-        async with self._database.read() as unit:
-            left = await unit.statistics.stale(interval)
+    async def _settle(self, interval: Interval, left: int, at_most: int) -> None:
+        """Of so many days, until no more than those are left."""
         while left > at_most:
             async with self._database.write() as unit:
                 settled = await unit.statistics.settle(interval)

@@ -14,6 +14,7 @@ from domain.faults import PRICE_GAPS, VALIDATED, Fault
 from domain.held import DAILY, HeldDays, Span, bits_of, day_number
 from domain.symbols import Symbol
 from persistence import statistics_store
+from persistence.bar_days import mark_removed
 from persistence.bar_store import SqlBarStore
 from persistence.tables import bar_days, bars
 from persistence.unit_of_work import SqlDatabase
@@ -144,8 +145,11 @@ async def test_what_is_rolled_back_marks_nothing(stored: SqlDatabase) -> None:
 async def test_a_day_whose_bars_are_gone_is_settled_as_empty(stored: SqlDatabase) -> None:
     async with stored.write() as unit:
         await unit.bars.upsert([bar("AAPL", MONDAY)])
+    assert await settle(stored) == 1
     async with stored.engine.write() as connection:
         await connection.execute(delete(bars))
+        await mark_removed(connection, "AAPL", Interval.ONE_MINUTE, [MONDAY])
+    assert (await found(stored, Interval.ONE_MINUTE))["AAPL"].count == 0
     assert await settle(stored) == 1
     assert (await found(stored, Interval.ONE_MINUTE))["AAPL"] == HeldDays(bits={day_number(MONDAY.date()): bytes(180)})
 
