@@ -24,6 +24,8 @@ from persistence.types import UtcDateTime, ticker_type
 
 DAYS_AT_ONCE = 500
 """Counted by one statement."""
+DAYS_SETTLED = 100
+"""By one transaction: on SQLite nobody else writes meanwhile."""
 _DAY = timedelta(days=1)
 _INSTANT = UtcDateTime()
 
@@ -89,7 +91,7 @@ class SqlStatisticsStore:
         own = bar_days.c
         # Locked first, and counted by a statement that begins when they are: it sees what was written up to the lock, and what
         # is written later waits for it, and marks the day again. A day that is being written is left to the next time.
-        first = _stale(interval, own.ticker, own.day).order_by(own.ticker, own.day).limit(DAYS_AT_ONCE)
+        first = _stale(interval, own.ticker, own.day).order_by(own.ticker, own.day).limit(DAYS_SETTLED)
         rows = (await self._connection.execute(first.with_for_update(skip_locked=True))).all()
         counted = await self._counted(interval, [(row.ticker, row.day) for row in rows])
         if counted:

@@ -81,6 +81,7 @@ async def test_counts_are_those_of_the_bars(stored: SqlDatabase, seed: int, monk
     """New bars, others in their place, the same again, of all intervals at once, and some that open at no minute; days are
     settled now and then, a few at a time."""
     monkeypatch.setattr(statistics_store, "DAYS_AT_ONCE", 3)
+    monkeypatch.setattr(statistics_store, "DAYS_SETTLED", 2)
     chance, held = Random(seed), dict[tuple[str, Interval, datetime], Bar]()
     for _ in range(25):
         given = []
