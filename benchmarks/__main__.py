@@ -12,6 +12,7 @@ from benchmarks import (
     onboarding,
     session,
     session_delays,
+    statistics,
 )
 from benchmarks.report import print_machine
 
@@ -27,6 +28,7 @@ BENCHMARKS = (
     onboarding,
     session,
     session_delays,
+    statistics,
 )
 
 if __name__ == "__main__":

@@ -47,6 +47,11 @@ class TradingCalendar(Protocol):
     """An exchange's calendar knows the instants from its first close up to its last, without that one, and the days
     from its first trading day to its last."""
 
+    @property
+    def known(self) -> tuple[datetime, datetime]:
+        """Every trading day that closes after the first of these instants and not after the second is known."""
+        ...
+
     def trading_day(self, day: date) -> TradingDay | None:
         """None when nothing trades on that day. Raises OutOfCalendar."""
         ...
@@ -79,6 +84,10 @@ class ExchangeCalendar:
     opens: Sequence[datetime]
     closes: Sequence[datetime]
     breaks: Mapping[date, tuple[datetime, datetime]] = field(default_factory=dict)
+
+    @property
+    def known(self) -> tuple[datetime, datetime]:
+        return self.closes[0], self.closes[-1]
 
     def trading_day(self, day: date) -> TradingDay | None:
         self._expect(day)
@@ -115,6 +124,7 @@ class ExchangeCalendar:
 
 
 _MONDAY = datetime(1, 1, 1, tzinfo=UTC)
+_LAST_FRIDAY = datetime(9999, 12, 31, tzinfo=UTC)
 _DAY = timedelta(days=1)
 
 
@@ -128,6 +138,10 @@ class WeeklyCalendar:
 
     length: int
     eve: timedelta = timedelta()
+
+    @property
+    def known(self) -> tuple[datetime, datetime]:
+        return _MONDAY, _LAST_FRIDAY
 
     def trading_day(self, day: date) -> TradingDay | None:
         if day == date.max:

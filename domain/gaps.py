@@ -1,5 +1,6 @@
 """Bars that ought to be there and are not, and why."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -55,15 +56,17 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of a symbol's bars of one interval: `start` is the open of the first, `end` the close of the last."""
+    """Of a symbol's bars of one interval: `start` is the open of the first, `end` the close of the last. So many are expected
+    between the two, and so many of these `absent`: those of the runs that are `missing`."""
 
-    count: int
-    start: datetime | None
-    end: datetime | None
-    validated: int
-    price_gaps: int
-    expected: int
-    missing: tuple[MissingInterval, ...]
+    count: int = 0
+    start: datetime | None = None
+    end: datetime | None = None
+    validated: int = 0
+    price_gaps: int = 0
+    expected: int = 0
+    absent: int = 0
+    missing: Sequence[MissingInterval] = ()
 
     @property
     def validation_rate(self) -> float:
@@ -72,5 +75,4 @@ class Statistics:
     @property
     def coverage(self) -> float:
         """Of what is expected between the first and the last."""
-        missing = self.expected - self.count
-        return max(0.0, min(1.0, 1 - missing / self.expected)) if self.expected else 0.0
+        return 1 - self.absent / self.expected if self.expected else 0.0

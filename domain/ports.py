@@ -13,6 +13,7 @@ from domain.events import Event, Logged, Position
 from domain.factors import Exposure
 from domain.gaps import Absence, Mark
 from domain.gates import Gate
+from domain.held import HeldDays, Span
 from domain.levels import PriceLevel
 from domain.onboarding import JobStatus, OnboardingJob, OnboardingPhase
 from domain.portfolio import Holding, Portfolio
@@ -592,6 +593,28 @@ class QualityStore(Protocol):
         ...
 
 
+class StatisticsStore(Protocol):
+    """Which of the bars stored are held, and how many."""
+
+    async def spans(self, tickers: Sequence[str], interval: Interval) -> Mapping[str, Span]:
+        """Of those of the tickers that have such bars."""
+        ...
+
+    async def held(
+        self, tickers: Sequence[str], interval: Interval, days: Collection[int] | None = None
+    ) -> Mapping[str, HeldDays]:
+        """Of those that have such bars; of bars shorter than a day on the UTC days given, or on all."""
+        ...
+
+    async def stale(self, interval: Interval) -> int:
+        """Days whose bars were written and not counted since: each is counted by whoever asks for it."""
+        ...
+
+    async def settle(self, interval: Interval) -> int:
+        """Counts some of these once and for all; returns how many. Those that are being written are left for later."""
+        ...
+
+
 class ScheduleStore(Protocol):
     async def lock(self, name: str) -> datetime | None:
         """When it ran last, market time; nobody else can run it until the transaction ends."""
@@ -622,7 +645,8 @@ class EventLog(Protocol):
 class UnitOfWork(Protocol):
     """One transaction. Locks are taken in this order, so that no two transactions wait for each other: schedule, session,
     queue, job, backfills by ticker, refresh lease, symbols by ticker, their bars and levels, prices of portfolios (kept out by
-    one import, or taken in by many), portfolios by id, event log. A gate is locked by a transaction that locks nothing else."""
+    one import, or taken in by many), portfolios by id, event log. Whoever settles days of bars locks these alone, and waits for
+    nobody. A gate is locked by a transaction that locks nothing else."""
 
     @property
     def symbols(self) -> SymbolStore: ...
@@ -644,6 +668,8 @@ class UnitOfWork(Protocol):
     def backfills(self) -> BackfillStore: ...
     @property
     def quality(self) -> QualityStore: ...
+    @property
+    def statistics(self) -> StatisticsStore: ...
     @property
     def schedules(self) -> ScheduleStore: ...
     @property

@@ -11,10 +11,12 @@ from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
 from domain.backfill import Backfill
+from domain.bars import Interval
 from domain.clock import Clock
 from domain.errors import RefreshInFlight
 from domain.factors import Exposure, Factor
 from domain.freshness import ClassFreshness
+from domain.gaps import Statistics
 from domain.levels import PriceLevel
 from domain.loops import LoopStatus
 from domain.portfolio import Holding
@@ -28,6 +30,7 @@ from domain.services.providers import Providers
 from domain.services.queues import Queues
 from domain.services.refreshing import Refreshing
 from domain.services.sessions import Sessions
+from domain.services.statistics import Counting
 from domain.services.symbols import Symbols
 from domain.services.telling import BarFeed
 from domain.staleness import StalenessReason
@@ -52,6 +55,7 @@ class Services:
     onboarding: Onboarding
     backfills: Backfills
     measuring: Measuring
+    counting: Counting
     providers: Providers
     portfolios: Portfolios
     sessions: Sessions
@@ -96,6 +100,10 @@ class Reading:
         return DataLoader(load_fn=self._exposures)
 
     @cached_property
+    def statistics(self) -> DataLoader[tuple[str, Interval], Statistics]:
+        return DataLoader(load_fn=self._statistics)
+
+    @cached_property
     def holdings(self) -> DataLoader[str, list[Holding]]:
         return DataLoader(load_fn=self._holdings)
 
@@ -120,6 +128,13 @@ class Reading:
     async def _exposures(self, tickers: list[str]) -> list[list[Exposure]]:
         found = await self._services.measuring.exposures(tickers)
         return [found.get(ticker) or [Exposure.unavailable(factor) for factor in Factor] for ticker in tickers]
+
+    async def _statistics(self, keys: list[tuple[str, Interval]]) -> list[Statistics]:
+        wanted: dict[Interval, list[str]] = {}
+        for ticker, interval in keys:
+            wanted.setdefault(interval, []).append(ticker)
+        found = {interval: await self._services.counting.of(tickers, interval) for interval, tickers in wanted.items()}
+        return [found[interval][ticker] for ticker, interval in keys]
 
     async def _refreshes(self, tickers: list[str]) -> list[RefreshInFlight | None]:
         found = await self.symbols.refreshes(tickers)

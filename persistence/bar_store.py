@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.bars import ActionKind, Bar, CorporateAction, Interval
 from domain.ports import BarPage, BarQuery
+from persistence.bar_days import mark_removed
 from persistence.columns import held, upsert, values_of
 from persistence.tables import bars, corporate_actions, symbols
 from persistence.types import UtcDateTime
@@ -107,6 +108,7 @@ class SqlBarStore(SqlBars):
     async def remove(self, ticker: str, interval: Interval, opens: Sequence[datetime]) -> None:
         own = and_(bars.c.ticker == ticker, bars.c.interval == interval)
         await self._connection.execute(delete(bars).where(own, bars.c.open_time.in_(opens)))
+        await mark_removed(self._connection, ticker, interval, opens)
 
     async def daily_since(self, ticker: str, start: date) -> list[Bar]:
         later = bars.c.close_time > _midnight(start)

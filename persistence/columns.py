@@ -17,6 +17,8 @@ from sqlalchemy.dialects.sqlite import aiosqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import NullType, Text
 
+from persistence.bar_days import mark, marking
+from persistence.tables import bars
 from persistence.types import Exact, UtcDateTime, digits, utc_text
 
 _DIALECTS: dict[str, Dialect] = {
@@ -35,9 +37,11 @@ async def upsert(connection: AsyncConnection, table: Table, given: Sequence[obje
         given = list({key(one): one for one in given}.values())  # one statement cannot write a row twice
         arrays = ("{" + ",".join(_taken(column, given, dialect)) + "}" for column in table.c)
         await connection.exec_driver_sql(_upsert_arrays(table), tuple(arrays))
-    else:
-        rows = zip(*(_taken(column, given, dialect) for column in table.c), strict=True)
-        await connection.exec_driver_sql(_upsert_rows(table), list(rows))
+        return
+    columns = [_taken(column, given, dialect) for column in table.c]
+    done = await connection.exec_driver_sql(_upsert_rows(table), list(zip(*columns, strict=True)))
+    if table is bars and done.rowcount:
+        await mark(connection, *columns[:3])
 
 
 def held(columns: Sequence[Column[Any]]) -> list[ColumnElement[Any]]:
@@ -109,4 +113,5 @@ def _upsert_arrays(table: Table) -> str:
         set_={column.name: insert.excluded[column.name] for column in table.c if not column.primary_key},
         where=text(f"{table.name}.* *<> excluded.*"),  # 1.1 and 1.10 are equal, and not the same
     )
-    return str(statement.compile(dialect=_DIALECTS["postgresql"]))
+    whole = marking(statement) if table is bars else statement
+    return str(whole.compile(dialect=_DIALECTS["postgresql"]))

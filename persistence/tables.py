@@ -351,10 +351,21 @@ class MarkRow(SQLModel, table=True):
 
 
 class BarDayRow(SQLModel, table=True):
-    """How many bars shorter than a day open on a UTC day. Whoever writes one of them ends its being current."""
+    """The bars shorter than a day that open on a UTC day: how many, and in `minutes` a bit for each minute of the day, the
+    first one first: whether one opens then. Whoever writes one of them ends its being current; then the rest says nothing."""
 
     __tablename__ = "bar_days"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = (
+        Index(
+            "ix_bar_days_stale",
+            "interval",
+            "ticker",
+            "day",
+            sqlite_where=text("is_current = 0"),
+            postgresql_where=text("NOT is_current"),
+        ),
+        {"sqlite_with_rowid": False},
+    )
 
     ticker: str = Field(sa_type=_BYTEWISE, primary_key=True)
     interval: Interval = Field(sa_column=Column("interval", Named(Interval), primary_key=True))
@@ -362,6 +373,7 @@ class BarDayRow(SQLModel, table=True):
     bars: int
     validated: int
     price_gaps: int
+    minutes: bytes
     is_current: bool
 
 

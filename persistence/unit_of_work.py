@@ -21,6 +21,7 @@ from persistence.quality_store import SqlQualityStore
 from persistence.refresh_leases import SqlRefreshLeases
 from persistence.schedule_store import SqlScheduleStore
 from persistence.session_store import SqlSessionStore
+from persistence.statistics_store import SqlStatisticsStore
 from persistence.symbol_store import SqlSymbolStore
 from persistence.tables import session_bars
 
@@ -40,6 +41,7 @@ class SqlUnitOfWork:
         self.jobs = SqlJobStore(connection)
         self.backfills = SqlBackfillStore(connection)
         self.quality = SqlQualityStore(connection)
+        self.statistics = SqlStatisticsStore(connection)
         self.schedules = SqlScheduleStore(connection)
         self.portfolios = SqlPortfolioStore(connection)
         self.gates = SqlProviderGates(connection)

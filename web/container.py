@@ -31,6 +31,7 @@ from domain.services.queueing import OnboardingQueue
 from domain.services.queues import Queues
 from domain.services.scheduling import Scheduler
 from domain.services.sessions import Sessions
+from domain.services.statistics import Counting
 from domain.services.symbols import Symbols
 from domain.services.telling import BarFeed
 from domain.services.watching import SessionWatch
@@ -55,6 +56,7 @@ log = logging.getLogger("freshtape")
 
 SWEEP_SECONDS = 3
 SPLIT_SECONDS = 30
+SETTLE_SECONDS = 60
 CLOCK_WATCH_SECONDS = 1
 PRUNE_SECONDS = 3600
 EVENTS_KEPT_DAYS = 7
@@ -200,6 +202,7 @@ def _wired(
         onboarding=Onboarding(database, feed, queue, clock.clock),
         backfills=Backfills(database, clock.clock, settings.backfill_windows),
         measuring=measuring,
+        counting=Counting(database, catalogue, clock.clock),
         providers=Providers(database, gated, budgets),
         portfolios=Portfolios(database, queue, clock.clock),
         sessions=Sessions(database, feed, catalogue, provider, watch, clock.clock, rules=session_config.rules),
@@ -286,6 +289,7 @@ async def running_loops(
         loops.start("event feed", container.feed.run)
         loops.start("lapsed refreshes", every(SWEEP_SECONDS, sweep))
         loops.start("due splits", every(SPLIT_SECONDS, split), PATIENT_WAIT_SECONDS)
+        loops.start("statistics", every(SETTLE_SECONDS, container.services.counting.settle))
         loops.start("clock watch", every(CLOCK_WATCH_SECONDS, watch_clock))
         loops.start("retention", every(PRUNE_SECONDS, prune), PATIENT_WAIT_SECONDS)
         loops.start("session", container.watch.run)

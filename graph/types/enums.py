@@ -6,6 +6,7 @@ from domain.backfill import BackfillStatus
 from domain.bars import Interval
 from domain.events import SymbolChangeKind
 from domain.factors import ExposureQuality
+from domain.gaps import GapCause
 from domain.gates import CircuitState
 from domain.levels import Direction, LevelKind
 from domain.loops import LoopState
@@ -23,6 +24,7 @@ __all__ = [
     "CircuitState",
     "Direction",
     "ExposureQuality",
+    "GapCause",
     "GatingPolicy",
     "Interval",
     "JobStatus",
@@ -43,6 +45,13 @@ _MEANINGS = {
     SymbolStatus.ONBOARDING: "Being onboarded: known, not yet usable by analytics.",
     SymbolStatus.SUSPECT: "Repeated provider failures while the provider itself is healthy. History is kept.",
     SymbolStatus.RETIRED: "Removed. History is kept; adding it again revives it.",
+    GapCause.PROVIDER_HOLE: (
+        "The provider was asked and did not have them; or half of the symbols with the same calendar miss them too; or they "
+        "are too few for a halt, of a symbol that is traded in nearly every minute."
+    ),
+    GapCause.HALT: "Five minutes or more of a day on which it was traded otherwise, and all others of its calendar throughout.",
+    GapCause.FETCH_FAILED: "They were never asked for with success.",
+    GapCause.UNKNOWN: "Perhaps there was no trade.",
     SessionState.STARTING: "The symbols it was started with, or taken over with by another process, are being loaded.",
     SessionState.FINISHED: "The replayed day has ended.",
     SessionSymbolPhase.LOADING: "Its history is being read; live bars that arrive meanwhile wait.",
@@ -70,6 +79,7 @@ for _enum in (
     CircuitState,
     Direction,
     ExposureQuality,
+    GapCause,
     GatingPolicy,
     Interval,
     JobStatus,

@@ -20,6 +20,7 @@ from graph.types.bar import BarConnection, BarRevision, bar_query
 from graph.types.enums import AssetClass, BackfillStatus, Direction, Interval, LevelKind, StalenessReason, SymbolStatus
 from graph.types.factor import FactorExposure
 from graph.types.node import Node, global_id
+from graph.types.statistics import SymbolStats
 
 UNSET: Any = strawberry.UNSET
 
@@ -196,6 +197,10 @@ class Symbol(Node):
     )
     async def factor_exposures(self) -> list[FactorExposure]:
         return [FactorExposure.from_domain(exposure) for exposure in await self.reading.exposures.load(self.ticker)]
+
+    @strawberry.field(description="Of all stored bars of the interval, without those that a session has made of its minutes.")
+    async def stats(self, interval: Interval = Interval.ONE_DAY) -> SymbolStats:
+        return SymbolStats.from_domain(await self.reading.statistics.load((self.ticker, interval)))
 
     @strawberry.field(
         description=(

@@ -31,7 +31,6 @@ NOT_YET = frozenset(
         "Mutation.createApiKey",
         "Mutation.revokeApiKey",
         "Query.apiKeys",
-        "Symbol.stats",
     }
 )
 """Fields of the contract, and arguments of fields, that the schema does not have yet. The types that only they lead to are not

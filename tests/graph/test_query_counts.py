@@ -22,7 +22,8 @@ from tests.support.clock import EVENING
 from tests.support.figures import told
 from tests.support.provider import StubProvider, daily_bar, profile
 
-MANY = 60
+MANY = 50
+"""As many as a request may ask costly fields of, two of them in two places."""
 
 
 def every_field(kind: str, *above: str) -> str:
@@ -83,6 +84,7 @@ async def test_a_page_of_any_size_sends_the_same_statements(universe: GraphClien
 
 async def test_differing_arguments_do_not_depend_on_the_number_of_symbols(universe: GraphClient, statements: list[str]) -> None:
     query = """query($first: Int) { symbols(first: $first) { nodes {
+        stats { coverage } minutes: stats(interval: ONE_MINUTE) { gapsDetected missingIntervals { cause } }
         some: bars(last: 1) { nodes { close } } more: bars(last: 2) { nodes { close } } again: bars(last: 2) { nodes { open } }
         supports: levels(kind: SUPPORT) { price } resistances: levels(kind: RESISTANCE) { price }
     } } }"""

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
+from domain.bars import Interval
 from domain.events import LoggedStep, OnboardingAdvanced, Position, SymbolChangeKind
 from domain.onboarding import OnboardingJob
 from domain.symbols import Symbol
@@ -203,6 +204,27 @@ async def test_events_of_before_the_onboardings_are_kept_and_go_on(empty: Engine
     ]
     assert isinstance(logged[-1], LoggedStep)
     assert logged[-1].event.job == job
+
+
+async def test_the_days_of_bars_held_are_to_be_counted(empty: Engine) -> None:
+    await to_revision(empty, "0005")
+    bar = "'AAPL', '{}', '{}', '2026-03-25 13:31:00.000000', 1, 1, 1, 1, 1, '2026-03-25', 'made up', {}, {}"
+    opens = [("1m", 25, "13:30"), ("1m", 25, "23:59"), ("1m", 26, "00:00"), ("5m", 25, "13:30"), ("1d", 25, "13:30")]
+    columns = (
+        "ticker, interval, open_time, close_time, open, high, low, close, volume, adjusted_to, source, is_final, is_validated"
+    )
+    async with empty.write() as connection:
+        await SqlSymbolStore(connection).add(Symbol.tracked(profile(), None, None))
+        for interval, day, at in opens:
+            values = bar.format(interval, f"2026-03-{day} {at}:00.000000", "true", "false")
+            await connection.exec_driver_sql(f"INSERT INTO bars ({columns}) VALUES ({values})")
+    assert await upgrade(empty)
+    async with SqlDatabase(empty, clock_generation=0).write() as unit:
+        assert [await unit.statistics.stale(interval) for interval in Interval] == [2, 1, 0, 0, 0, 0, 0]
+        assert await unit.statistics.settle(Interval.ONE_MINUTE) == 2
+        held = await unit.statistics.held(["AAPL"], Interval.ONE_MINUTE)
+        daily = await unit.statistics.held(["AAPL"], Interval.ONE_DAY)
+    assert (held["AAPL"].count, len(held["AAPL"].bits), daily["AAPL"].count) == (3, 2, 1)
 
 
 # ── together

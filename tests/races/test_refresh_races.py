@@ -20,6 +20,7 @@ from domain.services.queueing import OnboardingQueue
 from domain.services.queues import Queues
 from domain.services.refreshing import Refreshing
 from domain.services.sessions import Sessions
+from domain.services.statistics import Counting
 from domain.services.symbols import Symbols
 from domain.services.telling import BarFeed
 from domain.services.watching import SessionWatch
@@ -245,6 +246,7 @@ def services_on(database: SqlDatabase) -> Services:
         onboarding=Onboarding(database, feed, queue, clock),
         backfills=Backfills(database, clock, Windows()),
         measuring=Measuring(database, provider, refreshing, FactorModel(FACTOR_ETFS), clock, threshold),
+        counting=Counting(database, catalogue, clock),
         providers=Providers(database, [provider]),
         portfolios=Portfolios(database, queue, clock),
         sessions=Sessions(database, feed, catalogue, provider, watch, clock, rules=StreamingRules),

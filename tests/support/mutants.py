@@ -231,6 +231,7 @@ MUTANTS = {
         "            await unit.schedules.ran(NAME, now)\n"
         "        queued = await self._backfills.enqueue(listed, STARTED_BY, due)\n",
     ),
+    "days counted unlocked": Mutant("persistence.statistics_store", "first.with_for_update(skip_locked=True)", "first"),
     # ── other circumstances, in which the guards must hold all the same
     "no new job is taken up": Mutant(_JOBS, ".where(or_(_is_lapsed, _is_due(places)))\n", ".where(_is_lapsed)\n"),
     "no new backfill is taken up": Mutant(
@@ -287,6 +288,11 @@ MUTANTS = {
         "providers.gate",
         "            await unit.gates.save(changed)\n",
         "            await asyncio.sleep(0.3)\n            await unit.gates.save(changed)\n",
+    ),
+    "slow to settle": Mutant(
+        "persistence.statistics_store",
+        "        if counted:\n            key = ",
+        "        if counted:\n            await __import__('asyncio').sleep(0.02)\n            key = ",
     ),
     "slow to join": Mutant(
         "persistence.market_clock",

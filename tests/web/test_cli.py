@@ -103,6 +103,24 @@ def test_refresh_list_remove(freshtape: Callable[..., Ran]) -> None:
     assert freshtape("symbols", "add", "AAPL")[0] == 0
 
 
+def test_stats(freshtape: Callable[..., Ran]) -> None:
+    freshtape("symbols", "add", "btcusd", "sol-usd", "ethusd")
+    worked_off()
+    code, out, err = freshtape("stats", "btc-usd", "ETHUSD")
+    assert (code, err) == (0, "")
+    heading, bitcoin, ether, hole = out.splitlines()
+    assert heading.split() == ["ticker", "bars", "from", "to", "coverage", "validated", "price", "gaps", "gaps"]
+    assert re.match(r"BTC-USD +\d+ +2025-\S+ +2026-03-2\S+ +99\.\d\d% ", bitcoin)
+    assert re.match(r"ETH-USD +\d+ +2025-\S+ +2026-03-2\S+ +100\.00% ", ether)
+    assert hole == "BTC-USD lacks 2026-02-15T00:00Z to 2026-02-16T00:00Z, 1 trading day: PROVIDER_HOLE"
+    assert "lacks" not in freshtape("stats", "btc-usd", "--gaps", "0")[1]
+    assert freshtape("stats", "btc-usd", "--interval", "4h")[1].splitlines()[1].split() == [
+        *("BTC-USD", "0", "–", "–", "0.00%", "0.00%", "0", "0")
+    ]
+    assert freshtape("stats", "nope") == (3, "", "NOPE is not tracked.\n")
+    assert freshtape("stats", "btc-usd", "--interval", "2h")[0] == 2
+
+
 def test_refusals_are_said_one_by_one_and_stop_nothing_else(freshtape: Callable[..., Ran]) -> None:
     code, out, _ = freshtape("symbols", "add", "ZZZZ", "NASDAQ:AAPL", "SPY")
     assert code == 3

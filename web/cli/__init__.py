@@ -9,7 +9,7 @@ import logging
 import typer
 
 from domain.errors import ProviderUnavailable, Refusal, StoreUnavailable
-from web.cli import backfill, market, onboarding, service, session, status
+from web.cli import backfill, market, onboarding, service, session, statistics, status
 from web.cli.database import db
 from web.cli.portfolios import portfolio
 from web.cli.shared import REFUSED, UNAVAILABLE, fail
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Market symbols with honest freshness, over GraphQL. Settings come from the environment: see `freshtape config`.",
 )
-for commands in (service.app, status.app, market.app, onboarding.app, backfill.app):
+for commands in (service.app, status.app, market.app, onboarding.app, backfill.app, statistics.app):
     app.add_typer(commands)
 app.add_typer(db, name="db")
 app.add_typer(symbols, name="symbols")

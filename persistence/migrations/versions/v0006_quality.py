@@ -112,7 +112,28 @@ def _quality() -> None:
         sa.Column("bars", sa.Integer(), nullable=False),
         sa.Column("validated", sa.Integer(), nullable=False),
         sa.Column("price_gaps", sa.Integer(), nullable=False),
+        sa.Column("minutes", sa.LargeBinary(), nullable=False),
         sa.Column("is_current", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("ticker", "interval", "day", name="pk_bar_days"),
         sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_bar_days_stale",
+        "bar_days",
+        ["interval", "ticker", "day"],
+        unique=False,
+        sqlite_where=sa.text("is_current = 0"),
+        postgresql_where=sa.text("NOT is_current"),
+    )
+    _days_of_bars_held()
+
+
+def _days_of_bars_held() -> None:
+    """None of them current: they are counted by who comes first."""
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    day, nothing = ("date(open_time)", "x''") if is_sqlite else ("(open_time AT TIME ZONE 'UTC')::date", "''::bytea")
+    op.execute(
+        "INSERT INTO bar_days (ticker, interval, day, bars, validated, price_gaps, minutes, is_current) "
+        f"SELECT DISTINCT ticker, interval, {day}, 0, 0, 0, {nothing}, false "
+        "FROM bars WHERE interval <> '1d'"
     )
