@@ -13,6 +13,7 @@ from domain.errors import ProviderUnavailable, RefreshInFlight, StoreUnavailable
 from domain.events import SymbolChangeKind
 from domain.gaps import GapCause, Mark
 from domain.ports import BackfillClaim, Reach
+from domain.services.canary import Canary
 from domain.services.filling import Filling
 from domain.services.refreshing import Refreshing
 from domain.services.working import Worker
@@ -868,6 +869,27 @@ async def test_three_trading_days_without_anything_make_it_suspect(
     found = await tried_on(database, filling, clock, 1, priority)
     assert (found.job.status, found.job.failed_days, found.symbol.status) == (BackfillStatus.COMPLETED, 0, active)
     assert found.told[-1][0] is SymbolChangeKind.STATUS_CHANGED
+
+
+@pytest.mark.parametrize(("is_well", "status"), [(True, SymbolStatus.SUSPECT), (False, SymbolStatus.ACTIVE)])
+async def test_a_real_canary_tells_a_dead_symbol_from_a_dead_provider(
+    database: SqlDatabase,
+    provider: PunctualProvider,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    is_well: bool,
+    status: SymbolStatus,
+) -> None:
+    """Of the provider too, in the same days, SPY is asked for: it has that, or nothing of anybody."""
+    monkeypatch.setattr("domain.services.canary.REMEMBERED_SECONDS", 0)
+    provider.has = lambda ticker, *_: ticker == "SPY" and is_well
+    canary = Canary(lambda _: [provider], clock)
+    filling = Filling(database, provider, Refreshing(database, provider, clock), clock, canary)
+    await track(database, "AAPL")
+    for hours in (0, 72, 24):
+        found = await tried_on(database, filling, clock, hours)
+        assert found.job.status is BackfillStatus.FAILED
+    assert found.symbol.status is status
 
 
 async def test_where_the_canary_is_down_nobody_becomes_suspect(
