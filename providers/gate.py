@@ -43,7 +43,8 @@ class GatedProvider:
     `budget` is None for one without end. It may be one of so many providers that are asked one after the other: each has its
     share of a call's time, so that the last is still asked when the others hang. `observe` is told of every request, and of
     every refusal to make one: the provider, the operation, its outcome (ok, not_found, no_data, not_served, rate_limited, down,
-    refused, fault or cancelled) and the seconds it took.
+    refused, fault or cancelled) and the seconds it took; `refused` of the bars in a history that cannot be: the provider, and
+    how many.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class GatedProvider:
         database: Database,
         budget: Budget | None,
         observe: Observe = _nobody,
+        refused: Callable[[str, int], None] = _nobody,
         *,
         one_of: int = 1,
     ) -> None:
@@ -59,6 +61,7 @@ class GatedProvider:
         self._database = database
         self._budget = budget
         self._observe = observe
+        self._refused = refused
         self._call_seconds = CALL_SECONDS / one_of
         self._start_seconds = START_SECONDS / one_of
 
@@ -77,7 +80,9 @@ class GatedProvider:
         return await self._call("search", lambda: self._provider.search(text, first))
 
     async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
-        return await self._call("history", lambda: self._provider.history(symbol, interval, start, until))
+        history = await self._call("history", lambda: self._provider.history(symbol, interval, start, until))
+        self._refused(self.name, history.refused)
+        return history
 
     def reach(self, asset_class: AssetClass, interval: Interval) -> Reach | None:
         return self._provider.reach(asset_class, interval)

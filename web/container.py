@@ -184,7 +184,8 @@ def _wired(
     database = SqlDatabase(engine, clock.generation)
     metrics = Metrics()
     budgets = {each.name: _budget(settings, each) for each in opened}
-    gated = [GatedProvider(each, database, budgets[each.name], metrics.provider_call, one_of=len(opened)) for each in opened]
+    observers = metrics.provider_call, metrics.bars_refused
+    gated = [GatedProvider(each, database, budgets[each.name], *observers, one_of=len(opened)) for each in opened]
     provider = ProviderChain(gated, settings.provider_order, metrics.fall_through)
     feed = SqlEventFeed(database)
     database.on_append = feed.poke

@@ -78,6 +78,12 @@ class Metrics:
             ["provider", "operation", "outcome"],
             registry=self.registry,
         )
+        self._bars_refused = Counter(
+            "freshtape_bars_refused",
+            "Bars of providers that cannot be: not a number, negative, or with a high below the low.",
+            ["provider"],
+            registry=self.registry,
+        )
         self._falls = Counter(
             "freshtape_provider_fallthroughs",
             "Calls that went on from one provider to the next: it was rate_limited, down, or answered not_found or no_data.",
@@ -99,6 +105,9 @@ class Metrics:
 
     def provider_call(self, provider: str, operation: str, outcome: str, seconds: float) -> None:
         self._provider_calls.labels(provider, operation, outcome).observe(seconds)
+
+    def bars_refused(self, provider: str, bars: int) -> None:
+        self._bars_refused.labels(provider).inc(bars)
 
     def fall_through(self, provider: str, following: str, reason: str) -> None:
         self._falls.labels(provider, following, reason).inc()

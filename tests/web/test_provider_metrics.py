@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Any
 
 import pytest
 
+from domain.bars import History, Interval
 from domain.clock import Clock
 from domain.errors import ProviderUnavailable, StoreUnavailable, Trouble
+from domain.symbols import Symbol
 from persistence.provider_gates import SqlProviderGates
 from tests.support.provider import StubProvider
 from tests.support.served import Served, served
@@ -76,3 +80,15 @@ async def test_while_the_database_does_not_answer_nothing_is_claimed(service: Se
         patched.setattr(SqlProviderGates, "read", fail)
         assert await series(service) == {}
     assert await series(service)
+
+
+async def test_bars_that_cannot_be_are_counted(database_url: str) -> None:
+    class Sloppy(StubProvider):
+        async def history(self, symbol: Symbol, interval: Interval, start: date, until: datetime) -> History:
+            return replace(await super().history(symbol, interval, start, until), refused=3)
+
+    async with served(database_url, lambda *_: Sloppy("AAPL")) as service:
+        await service.container.services.symbols.add("AAPL", None, None, None)
+        await service.container.pipeline.work_off()
+        page = (await service.http.get("/metrics")).text
+    assert re.findall(r"^freshtape_bars_refused_total(.*)$", page, re.MULTILINE) == ['{provider="stub"} 3.0']
