@@ -74,7 +74,7 @@ def test_the_readmes_examples_print_what_stands_there(demo: Demo) -> None:
     """Typed one after the other, as a newcomer does; what takes a moment is asked again."""
     readme = (ROOT / "README.md").read_text()
     examples = EXAMPLE.findall(readme)
-    assert len(examples) == 4
+    assert len(examples) == 6
     for command, printed in examples:
         typed = command.replace("http://127.0.0.1:8000/graphql", demo.url)
         for _ in range(100):
