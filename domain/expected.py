@@ -37,7 +37,8 @@ class Expectation:
 
     def __init__(self, calendar: TradingCalendar) -> None:
         self._hours = Hours(calendar)
-        self._known: Span = tuple(int(instant.timestamp()) for instant in calendar.known)  # type: ignore[assignment]
+        first, last = calendar.known
+        self._known: Span = int(first.timestamp()), int(last.timestamp())
         self._years: OrderedDict[tuple[Interval, int], Expected] = OrderedDict()
         self._one_at_a_time = Lock()
 

@@ -156,7 +156,7 @@ class opening_minutes(FunctionElement[Any]):  # noqa: N801 - reads as the SQL fu
     inherit_cache = True
 
 
-class opening_days(FunctionElement[Any]):  # noqa: N801
+class opening_days(FunctionElement[Any]):  # noqa: N801 - as above
     """Of the bars counted, on which days they open."""
 
     type = LargeBinary()

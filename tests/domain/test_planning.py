@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -236,9 +237,9 @@ def test_a_provider_without_such_bars_is_asked_for_none() -> None:
 # ── what is known not to be there
 
 
-def absence(first: date, last: date, cause: GapCause = GapCause.PROVIDER_HOLE, **changes: object) -> Absence:
-    values = {"provider": "stub", "expires_at": EVENING + timedelta(days=1)} | changes
-    return Absence("AAPL", Interval.ONE_MINUTE, first=first, last=last, cause=cause, observed_at=EVENING, **values)  # type: ignore[arg-type]
+def absence(first: date, last: date, cause: GapCause = GapCause.PROVIDER_HOLE, **changes: Any) -> Absence:
+    values: dict[str, Any] = {"provider": "stub", "expires_at": EVENING + timedelta(days=1)} | changes
+    return Absence("AAPL", Interval.ONE_MINUTE, first=first, last=last, cause=cause, observed_at=EVENING, **values)
 
 
 @pytest.mark.parametrize(

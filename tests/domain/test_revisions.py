@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -66,10 +67,10 @@ def test_values_are_told_in_the_new_shares() -> None:
 # ── rescaling
 
 
-def days(factor: str = "1", count: int = 6, **changed: object) -> list[Bar]:
+def days(factor: str = "1", count: int = 6, **changed: Any) -> list[Bar]:
     closes = [str((100 + n) * Decimal(factor)) for n in range(count)]
     found = [daily_bar("AAPL", MONDAY + n * DAY, close) for n, close in enumerate(closes)]
-    return [replace(bar, **changed) for bar in found]  # type: ignore[arg-type]
+    return [replace(bar, **changed) for bar in found]
 
 
 @pytest.mark.parametrize("factor", ["0.01", "100", "2", "0.25", "1.02"])

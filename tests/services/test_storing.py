@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ async def aapl(database: SqlDatabase) -> Symbol:
     return symbol
 
 
-def minutes(begins: datetime, count: int, *, without: Sequence[int] = (), **changes: object) -> list[Bar]:
+def minutes(begins: datetime, count: int, *, without: Sequence[int] = (), **changes: Any) -> list[Bar]:
     """From then on, a wandering price; the same of an instant each time."""
     found = []
     for n in range(count):
@@ -57,7 +58,7 @@ def minutes(begins: datetime, count: int, *, without: Sequence[int] = (), **chan
         values = (price, price + 1, price - 1, price + Decimal("0.5"), volume)
         if n not in without:
             bar = Bar("AAPL", Interval.ONE_MINUTE, opens, opens + MINUTE, *values, opens.date(), "stub")
-            found.append(replace(bar, **changes))  # type: ignore[arg-type]
+            found.append(replace(bar, **changes))
     return found
 
 

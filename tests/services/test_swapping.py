@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -43,9 +44,9 @@ def provider() -> StubProvider:
     return provider
 
 
-def scaled(bars: Sequence[Bar], factor: str, **changes: object) -> list[Bar]:
+def scaled(bars: Sequence[Bar], factor: str, **changes: Any) -> list[Bar]:
     prices = [{name: getattr(bar, name) * Decimal(factor) for name in ("open", "high", "low", "close")} for bar in bars]
-    return [replace(bar, **each, **changes) for bar, each in zip(bars, prices, strict=True)]  # type: ignore[arg-type]
+    return [replace(bar, **each, **changes) for bar, each in zip(bars, prices, strict=True)]
 
 
 def counts_in(provider: StubProvider, factor: str) -> None:
