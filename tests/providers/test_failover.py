@@ -3,8 +3,9 @@ on both databases, asked through the schema."""
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,13 +19,16 @@ from persistence.unit_of_work import SqlDatabase
 from providers import gate as gating
 from providers.chain import ProviderChain
 from providers.gate import GatedProvider
+from providers.massive import MassiveProvider
 from providers.sample import SampleProvider
 from providers.yahoo import YahooProvider
 from tests.support.client import GraphClient
 from tests.support.clock import EVENING
 from tests.support.figures import told
 from tests.support.market import write_market
+from tests.support.massive.server import MassiveStub
 from tests.support.provider import StubProvider
+from tests.support.stubbed import Trouble
 from tests.support.universe import track
 from tests.support.yahoo.server import YahooStub
 
@@ -195,3 +199,31 @@ async def test_a_symbol_that_only_the_second_knows_is_added_by_its_profile(failo
     answer = await failover.graph.add("UNKNOWN")
     assert (answer["__typename"], answer["symbol"]["assetClass"]) == ("SymbolAdded", "STOCK")
     assert failover.falls == [("yahoo", "sample", "not_found")]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason", "is_failure"),
+    [("plan", "not_served", False), ("error", "down", True), ("rate_limited", "rate_limited", True)],
+)
+async def test_from_massive_to_yahoo(
+    services: Services,
+    database: SqlDatabase,
+    massive: MassiveProvider,
+    massive_stub: MassiveStub,
+    yahoo: YahooProvider,
+    trouble: Any,
+    reason: str,
+    is_failure: bool,
+) -> None:
+    """Two live ones; that the key's plan does not go so far back is nothing that the gate holds against Massive."""
+    if trouble == "plan":
+        massive_stub.plan_from = date(2030, 1, 2)
+    else:
+        massive_stub.troubles.append(Trouble(trouble))
+    failover = Failover(services, database, massive, yahoo)
+    await track(database, "AAPL")
+    answer = await failover.graph.refresh("AAPL")
+    assert answer["__typename"] == "SymbolRefreshed", answer
+    assert (await failover.sources("AAPL"), failover.falls) == ({"yahoo"}, [("massive", "yahoo", reason)])
+    gate, _ = await failover.gate("massive")
+    assert (gate.failures > 0) is is_failure
