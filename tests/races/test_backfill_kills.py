@@ -25,8 +25,6 @@ from tests.support.process import Processes, until
 from tests.support.stored import opened
 from tests.support.universe import track, track_in
 
-pytestmark = pytest.mark.timeout(120)
-
 YEAR = days(EVENING.date().replace(year=2025), EVENING.date())
 DEATHS = (
     "dies with an answer given",

@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from persistence.unit_of_work import SqlDatabase
 from providers.sample import listing
 from tests.support.backfills import starts, succeed
@@ -18,8 +16,6 @@ from tests.support.process import Processes, Service, until
 from tests.support.stored import opened
 from tests.support.universe import track_in
 from web.settings import BUNDLED_SAMPLE
-
-pytestmark = pytest.mark.timeout(120)
 
 START = """mutation($input: BackfillSymbolInput!) { backfillSymbol(input: $input) {
     __typename ... on BackfillStarted { symbol { ticker backfill { status } } } ... on Problem { code }

@@ -8,8 +8,6 @@ import pytest
 from tests.support.figures import told
 from tests.support.process import Processes, Service
 
-pytestmark = pytest.mark.timeout(120)
-
 CLOCK = "2026-03-27T20:30:00Z"
 TICKER = "BTC-USD"
 SECOND = 1.0

@@ -18,8 +18,6 @@ from tests.support.mutants import in_force
 from tests.support.process import Processes, Service, until
 from tests.support.stored import stored
 
-pytestmark = pytest.mark.timeout(120)
-
 EVENING = "2026-03-27T20:30:00Z"
 ANOTHER = "2025-11-14T15:00:00Z"
 TICKER = "BTC-USD"

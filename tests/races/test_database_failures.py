@@ -23,8 +23,6 @@ from tests.support.proxy import Fate, Proxy
 from tests.support.served import PROTOCOL, Socket
 from tests.support.stored import Stored, stored
 
-pytestmark = pytest.mark.timeout(240)
-
 CLOCK = "2026-03-27T20:30:00Z"
 BEFORE_SECONDS = 1.5
 OUTAGE_SECONDS = 6.0

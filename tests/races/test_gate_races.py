@@ -16,8 +16,6 @@ from tests.support.figures import told
 from tests.support.inquiries import Inquiries, Inquiry
 from tests.support.process import Processes, Service, until
 
-pytestmark = pytest.mark.timeout(120)
-
 CLOCK = "2026-03-27T20:30:00Z"
 TICKERS = "BTC-USD", "ETH-USD", "SOL-USD"
 RETRY_AFTER = 5

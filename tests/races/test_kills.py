@@ -12,8 +12,6 @@ from tests.support.inquiries import Inquiries
 from tests.support.process import Processes, Service, until
 from tests.support.stored import Stored, stored
 
-pytestmark = pytest.mark.timeout(120)
-
 CLOCK = "2026-03-27T20:30:00Z"
 TICKER = "BTC-USD"
 SWEEP_SECONDS = 3

@@ -6,13 +6,10 @@ import time
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.support.figures import told
 from tests.support.postgres import execute, failing_server
 from tests.support.process import Processes, Service, until
-
-pytestmark = pytest.mark.timeout(180)
 
 CLOCK = "2026-03-27T20:30:00Z"
 LOOPS = "{ service { loops { name state restarts lastError } } }"

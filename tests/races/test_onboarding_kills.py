@@ -21,8 +21,6 @@ from tests.support.onboarded import CANCEL, PROGRESS, Onboarded, ended, onboard,
 from tests.support.process import Processes, Service, until
 from tests.support.served import socket_to
 
-pytestmark = pytest.mark.timeout(120)
-
 WORKING = PHASES[1:-1]
 POINTS = ("worked out", "written", "committed")
 DEATHS = [(phase, point) for phase in WORKING for point in POINTS]

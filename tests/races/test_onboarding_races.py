@@ -19,8 +19,6 @@ from tests.support.market import ETFS, made_up
 from tests.support.onboarded import Onboarded, Replayed, ended, onboard, onboarded, processes_of, replayed
 from tests.support.process import Processes, Service, until
 
-pytestmark = pytest.mark.timeout(180)
-
 DEPTH, PLACES = 50, 3
 BATCH = 10
 ASK_AGAIN_SECONDS = 0.4

@@ -4,14 +4,10 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-import pytest
-
 from persistence.engine import Engine
 from persistence.unit_of_work import SqlDatabase
 from tests.support.portfolios import file_of, jobs_of, kept
 from tests.support.process import Processes, Service
-
-pytestmark = pytest.mark.timeout(120)
 
 CLOCK = "2026-03-27T20:30:00Z"
 IMPORT = """mutation($input: ImportPortfolioInput!) { importPortfolio(input: $input) {

@@ -41,8 +41,6 @@ from tests.support.provider import StubProvider
 from tests.support.stored import Stored, stored
 from tests.support.universe import track_in
 
-pytestmark = pytest.mark.timeout(120)
-
 CLOCK = "2026-03-27T20:30:00Z"
 TICKER = "BTC-USD"
 OVERLAP_SECONDS = 2

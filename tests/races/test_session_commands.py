@@ -18,8 +18,6 @@ from tests.support.session_clients import command, start
 from tests.support.stored import opened
 from tests.support.universe import track_in
 
-pytestmark = pytest.mark.timeout(120)
-
 ADDED, ROUNDS = 20, 6
 FIRST, *REST = TICKERS = made_up(ADDED + 1)
 SPEED = 3000.0

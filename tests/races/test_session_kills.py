@@ -20,8 +20,6 @@ from tests.support.session_clients import SHOWS, BarFollower, Looker, MoveFollow
 from tests.support.stored import opened
 from tests.support.universe import track_in
 
-pytestmark = pytest.mark.timeout(120)
-
 TICKERS = made_up(3)
 DAY_SECONDS = 18
 SPEED = 6.5 * 3600 / DAY_SECONDS

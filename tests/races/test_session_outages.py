@@ -18,8 +18,6 @@ from tests.support.session_clients import SHOWS, STANDS, BarFollower, Looker, Mo
 from tests.support.stored import opened
 from tests.support.universe import track_in
 
-pytestmark = pytest.mark.timeout(120)
-
 DATABASE = "freshtape"
 TICKERS = made_up(2)
 SPEED = 750.0

@@ -16,8 +16,6 @@ from tests.support.process import Processes, Service
 from tests.support.raw import BIG, CLOSE, SMALL, TEXT, RawClient, post, stream
 from tests.support.stored import stored
 
-pytestmark = pytest.mark.timeout(120)
-
 CLOCK = "2026-03-27T20:30:00Z"
 END_SECONDS = 10
 READING, STALLED, STREAMS = 460, 40, 5

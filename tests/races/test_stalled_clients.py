@@ -18,8 +18,6 @@ from tests.support.figures import told
 from tests.support.process import Processes, Service, until
 from tests.support.raw import BIG, HANDSHAKE, PING, SMALL, TEXT, RawClient, frame, message, post, resident, stream
 
-pytestmark = pytest.mark.timeout(120)
-
 CLOCK = "2026-03-27T20:30:00Z"
 LET_GO_SECONDS = 15
 OTHERS_SECONDS = 0.1

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 
-import pytest
 from sqlalchemy import func, select
 
 from domain.bars import Interval
@@ -15,7 +14,6 @@ from tests.support.process import ROOT
 from tests.support.provider import profile
 from tests.support.stored import opened
 
-pytestmark = pytest.mark.timeout(120)
 WRITERS, COUNTERS = 3, 2
 
 

@@ -11,8 +11,6 @@ from tests.support.figures import told
 from tests.support.process import Processes, Service
 from tests.support.yahoo.server import Trouble, YahooStub, running
 
-pytestmark = pytest.mark.timeout(120)
-
 TICKERS = ("AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "META")
 RETRY_AFTER = 6
 

@@ -27,8 +27,6 @@ from tests.support.provider import StubProvider, profile
 from tests.support.raw import CLOSE, RawClient, frame, message, resident, stream
 from tests.support.served import served
 
-pytestmark = pytest.mark.timeout(180)
-
 CHANGED = "subscription { symbolChanged { kind at cursor symbol { ticker version } } }"
 CYCLES, WARM = 10_000, 2_000
 AT_ONCE = 10
