@@ -588,7 +588,7 @@ def unused_port() -> int:
     [
         (None, None, None),
         ("30", 30, 30),
-        (format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True), 1, 91),
+        (format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True), 1, 86_400),
         ("soon", None, None),
     ],
     ids=["bare", "seconds", "date", "words"],

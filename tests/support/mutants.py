@@ -45,7 +45,7 @@ _LANES = "domain.lanes"
 _LEADERSHIP = "domain.services.leadership"
 _SESSION = "domain.session"
 _SESSION_STORE = "persistence.session_store"
-_BACKFILLS = "domain.services.backfills"
+_ASKED_BACKFILLS = "domain.services.backfills"
 _SCHEDULING = "domain.services.scheduling"
 _BARS_WRITTEN = "await store(unit, before, history.bars, history.actions, now)"
 _DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
@@ -221,7 +221,7 @@ MUTANTS = {
     "backfill not locked": Mutant("persistence.backfill_store", "_one(ticker).with_for_update()", "_one(ticker)"),
     "runs of others are not looked at": Mutant(_SCHEDULING, "self._cron.next_after(self._ran_at) <= now", "now"),
     "what a run has queued is not looked at": Mutant(
-        _BACKFILLS, "not job.is_active and not _is_queued(job, started_by, since, now)", "not job.is_active"
+        _ASKED_BACKFILLS, "not job.is_active and not _is_queued(job, started_by, since, now)", "not job.is_active"
     ),
     "runs are noted before they are made": Mutant(
         _SCHEDULING,
@@ -299,10 +299,12 @@ MUTANTS = {
         "        if given is not None and given != recorded:\n",
         "        await __import__('asyncio').sleep(0.2)\n        if given is not None and given != recorded:\n",
     ),
-    "small chunks": Mutant(_BACKFILLS, "CHUNK = 100\n", "CHUNK = 4\n"),
+    "small chunks": Mutant(_ASKED_BACKFILLS, "CHUNK = 100\n", "CHUNK = 4\n"),
     "runs are told aloud": Mutant(_SCHEDULING, 'log.info("the backfills due', 'log.warning("the backfills due'),
     "slow to start a backfill": Mutant(
-        _BACKFILLS, "            if job.is_active:\n", "            await asyncio.sleep(0.3)\n            if job.is_active:\n"
+        _ASKED_BACKFILLS,
+        "            if job.is_active:\n",
+        "            await asyncio.sleep(0.3)\n            if job.is_active:\n",
     ),
     "runs when another has, and all are done": Mutant(
         _SCHEDULING,
