@@ -21,8 +21,10 @@ from domain.calendars import OutOfCalendar, TradingCalendar, calendar_for
 from domain.clock import Clock
 from domain.errors import AlreadyRefreshing, NoData, ProviderUnavailable, Refusal, StoreUnavailable, SymbolNotFound, Trouble
 from domain.events import Logged, LoggedChange, SymbolChanged, SymbolChangeKind
+from domain.findings import Findings, findings
 from domain.gaps import Absence, Mark
 from domain.hours import Hours, Instants
+from domain.levels import SymbolLevelExtractor
 from domain.onboarding import wait_seconds
 from domain.outcomes import outcome_line
 from domain.planning import (
@@ -41,8 +43,9 @@ from domain.planning import (
 from domain.ports import BackfillClaim, Database, MarketDataProvider, UnitOfWork
 from domain.services.asking import ask
 from domain.services.queueing import READY
-from domain.services.refreshing import Refreshed, Refreshing
+from domain.services.refreshing import FIRST_HISTORY, Refreshed, Refreshing, splits_since_refreshed
 from domain.services.storing import store
+from domain.services.valuing import revalue
 from domain.symbols import Symbol
 
 log = logging.getLogger("freshtape.backfill")
@@ -149,6 +152,7 @@ class Filling:
         self._clock = clock
         self._canary = canary
         self._observe = observe
+        self._extractor = SymbolLevelExtractor()
 
     async def claim(self) -> BackfillClaim | None:
         """Takes up the one that is next, if there is one."""
@@ -294,7 +298,19 @@ class Filling:
             job = await self._put(unit, symbol, course, last) if last is not None else course.job
             for each in course.plans:
                 await self._settle(unit, course, each)
-            return await self._close(unit, symbol, job, failure, is_known=course.is_known)
+            has_days = course.given[Interval.ONE_DAY] > 0
+            found = await self._findings(unit, symbol) if has_days and not job.is_scheduled else None
+            return await self._close(unit, symbol, job, failure, is_known=course.is_known, found=found)
+
+    async def _findings(self, unit: UnitOfWork, symbol: Symbol) -> Findings | None:
+        """What its days say now, as after a refresh; the schedule has made one. None while a split has yet to take effect: a
+        new price must not meet an old number of shares."""
+        now, ticker = self._clock.now(), symbol.ticker
+        held = await unit.bars.daily_since(ticker, (now - FIRST_HISTORY).date())
+        actions = (await unit.bars.actions([ticker])).get(ticker, [])
+        if not held or splits_since_refreshed(symbol, actions, now.date()):
+            return None
+        return findings(held, actions, now.date(), self._extractor)
 
     async def _held_symbol(self, unit: UnitOfWork, course: _Course) -> Symbol:
         await self._hold(unit, course.job, course.token)
@@ -366,9 +382,17 @@ class Filling:
         return CannotFill(str(failure), is_empty=is_well)
 
     async def _close(
-        self, unit: UnitOfWork, symbol: Symbol, job: Backfill, failure: CannotFill | None, *, is_known: bool = False
+        self,
+        unit: UnitOfWork,
+        symbol: Symbol,
+        job: Backfill,
+        failure: CannotFill | None,
+        *,
+        is_known: bool = False,
+        found: Findings | None = None,
     ) -> _End:
-        """The last writes of the transaction that ends a backfill. `is_known`: newest bars of the symbol have come."""
+        """The last writes of the transaction that ends a backfill. `is_known`: newest bars of the symbol have come; `found` is
+        what its days say then, where that may be something else."""
         now = self._clock.now()
         is_empty = failure is not None and failure.is_empty
         if is_known:
@@ -378,8 +402,14 @@ class Filling:
         after = symbol.backfilled(is_known=is_known, is_suspicious=is_empty and job.is_suspicious)
         reason = str(failure) if failure is not None else _summary(job)
         job = job.failed(reason) if failure is not None else job.completed(now)
+        if found is not None:
+            after = after.joined(found)
         await unit.backfills.save(job)
         await unit.symbols.save(after, symbol.version)
+        if found is not None:
+            await unit.symbols.replace_levels(job.ticker, found.levels)
+        if after.last_price != symbol.last_price:
+            await revalue(unit, job.ticker, now.date())
         kind = SymbolChangeKind.UPDATED if failure is not None else SymbolChangeKind.BACKFILLED
         told = [SymbolChanged(kind, job.ticker, now, reason)]
         if after.status is not symbol.status:

@@ -150,7 +150,7 @@ class Refreshing:
         known = {(action.ex_date, action.kind) for action in attempt.actions}
         new = [action for action in history.actions if (action.ex_date, action.kind) not in known]
         unseen = _splits(new, after=date.min, until=today)
-        if symbol.last_price is None or not (unseen or _since_refreshed(symbol, attempt.actions, today)):
+        if symbol.last_price is None or not (unseen or splits_since_refreshed(symbol, attempt.actions, today)):
             return attempt
         async with self._database.write() as unit:
             if not await unit.leases.hold(symbol.ticker, attempt.token):
@@ -185,7 +185,7 @@ class Refreshing:
         """The splits since the symbol's last refresh that its price does not show yet."""
         price = (await market(unit, [symbol.ticker], today)).prices[symbol.ticker].value
         actions = (await unit.bars.actions([symbol.ticker])).get(symbol.ticker, [])
-        return _since_refreshed(symbol, actions, today) if price != symbol.last_price else []
+        return splits_since_refreshed(symbol, actions, today) if price != symbol.last_price else []
 
     async def _take_effect(self, unit: UnitOfWork, symbol: Symbol, splits: Sequence[CorporateAction], today: date) -> Symbol:
         """With the symbol locked and its splits stored."""
@@ -265,7 +265,7 @@ def _in_onboarding(job: OnboardingJob) -> RefreshInFlight:
     return RefreshInFlight(job.ticker, job.started_at or job.queued_at, ONBOARDING)
 
 
-def _since_refreshed(symbol: Symbol, actions: Iterable[CorporateAction], today: date) -> list[CorporateAction]:
+def splits_since_refreshed(symbol: Symbol, actions: Iterable[CorporateAction], today: date) -> list[CorporateAction]:
     """The splits that took effect after the day of the symbol's last refresh."""
     return _splits(actions, after=symbol.last_updated.date(), until=today) if symbol.last_updated is not None else []
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -680,7 +681,7 @@ async def test_broken_off_before_any_statement_status_bars_and_mark_agree(
 async def test_were_status_and_bars_not_one_transaction_they_would_disagree(
     database: SqlDatabase, provider: PunctualProvider, clock: ManualClock
 ) -> None:
-    at_once = "        return await self._close(unit, symbol, job, failure, is_known=course.is_known)"
+    at_once = "        return await self._close(unit, symbol, job, failure, is_known=course.is_known, found=found)"
     apart = "    async with self._database.write() as unit:\n        await self._hold(unit, job, course.token)\n" + at_once
     with mutated(Filling._end, (at_once, apart)), pytest.raises(AssertionError, match="step"):
         await broken_between(database, provider, clock, since=30)
@@ -747,6 +748,29 @@ async def test_older_days_by_hand_do_not_move_freshness(
     await filling.work_off()
     found = await backfilled(database, "AAPL", Interval.ONE_DAY)
     assert (found.job.status, found.symbol.last_updated) == (BackfillStatus.COMPLETED, None)
+
+
+async def test_newest_days_by_hand_move_price_levels_and_lots_and_no_refresh(
+    database: SqlDatabase, filling: Filling, provider: PunctualProvider
+) -> None:
+    """A day that is held is never later than what is said of the symbol; that it was refreshed is not said."""
+    await track(database, "AAPL")
+    await queue(database, "AAPL", days(date(2026, 1, 2), THURSDAY))
+    await filling.work_off()
+    before = (await backfilled(database, "AAPL", Interval.ONE_DAY)).symbol
+    await queue(database, "AAPL", days(FRIDAY, FRIDAY))
+    await filling.work_off()
+    found = await backfilled(database, "AAPL", Interval.ONE_DAY)
+    async with database.read() as unit:
+        newest = (await unit.bars.newest_final(["AAPL"]))["AAPL"]
+        levels = (await unit.symbols.levels(["AAPL"]))["AAPL"]
+    assert (before.as_of, found.symbol.as_of) == (CLOSE - timedelta(days=1), CLOSE)
+    assert before.last_price != found.symbol.last_price == newest.close
+    assert (found.symbol.level_count, found.symbol.last_updated) == (len(levels), None)
+    await queue(database, "AAPL", days(date(2024, 1, 2), date(2024, 2, 2)))
+    await filling.work_off()
+    after = (await backfilled(database, "AAPL", Interval.ONE_DAY)).symbol
+    assert after == replace(found.symbol, version=found.symbol.version + 1)
 
 
 async def test_a_refresh_of_somebody_else_is_as_good(

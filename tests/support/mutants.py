@@ -259,8 +259,9 @@ MUTANTS = {
     ),
     "dies with its end written": Mutant(
         _FILLING,
-        "            return await self._close(unit, symbol, job, failure, is_known=course.is_known)\n",
-        f"            end = await self._close(unit, symbol, job, failure, is_known=course.is_known)\n            {_DIE}\n",
+        "            return await self._close(unit, symbol, job, failure, is_known=course.is_known, found=found)\n",
+        "            end = await self._close(unit, symbol, job, failure, is_known=course.is_known, found=found)\n"
+        f"            {_DIE}\n            return end\n",
     ),
     "dies with its end committed": Mutant(
         _FILLING,

@@ -251,7 +251,7 @@ class Processes:
         assert process.stdout is not None
         async with asyncio.timeout(START_SECONDS):
             line = (await process.stdout.readline()).decode()
-        assert line.startswith("Working the onboarding queue"), f"the worker did not start: {line!r} {errors.read_text()}"
+        assert line.startswith("Working: "), f"the worker did not start: {line!r} {errors.read_text()}"
         return process
 
     async def command(self, *arguments: str) -> tuple[int, str]:

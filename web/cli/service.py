@@ -18,7 +18,9 @@ OUTCOMES = ("freshtape.refreshing", "freshtape.onboarding", "freshtape.backfill"
 
 @app.command()
 def serve(
-    works: Annotated[bool, typer.Option("--workers/--no-workers", help="Work the onboarding queue too.")] = True,
+    works: Annotated[
+        bool, typer.Option("--workers/--no-workers", help="Work too: onboardings, backfills, the schedule, the session.")
+    ] = True,
 ) -> None:
     """Serve GraphQL at /graphql until stopped."""
     from web.container import open_container
@@ -40,21 +42,19 @@ def serve(
 
 @app.command()
 def worker() -> None:
-    """Work the onboarding queue of a PostgreSQL database until stopped, beside the services that serve it."""
+    """Work for a PostgreSQL database until stopped, beside the services that serve it: onboardings, backfills, the session."""
     from web.container import open_container
     from web.serving import keep_what_is_loaded
     from web.serving import work as work_queue
 
     settings = current_settings()
-    places = settings.onboarding_max_concurrent
+    places = f"{settings.onboarding_max_concurrent} onboardings and {settings.backfill_max_concurrent} backfills"
     _log_outcomes()
 
     async def work() -> None:
         async with open_container(settings) as container:
             keep_what_is_loaded()
-            await work_queue(
-                container, lambda: out.print(f"Working the onboarding queue, {places} at a time over all processes.")
-            )
+            await work_queue(container, lambda: out.print(f"Working: {places} at a time, over all processes."))
 
     run_to_end(work())
 
