@@ -271,9 +271,9 @@ async def test_not_ready_until_the_symbols_are_in_memory(sqlite_url: str, monkey
 
 LOOPS = "{ service { loops { name state restarts lastError } } }"
 ON_SQLITE = [
-    "event feed", "lapsed refreshes", "due splits", "clock watch", "retention", "session", "session bars"
+    "event feed", "lapsed refreshes", "due splits", "statistics", "clock watch", "retention", "session", "session bars"
 ]  # fmt: skip
-WORKING = ["onboarding", "onboarding news", "session leader", "session news"]
+WORKING = ["onboarding", "onboarding news", "backfill", "backfill news", "session leader", "session news", "schedule"]
 
 
 async def shown(service: Served) -> dict[str, Any]:
