@@ -42,6 +42,8 @@ def utc_text(value: datetime) -> str:
 
 
 def _settled(value: datetime) -> datetime:
+    if value.tzinfo is UTC:
+        return value
     if value.tzinfo is None:
         raise ValueError("a naive datetime has no place in the database")
     return value.astimezone(UTC)
