@@ -132,7 +132,8 @@ class Onboarding:
     async def follow(self, tickers: Collection[str] | None, after: Position | None) -> AsyncGenerator[LoggedStep, None]:
         """Without `after` first the newest job of each ticker as it stands (of all: the active ones), then every step. Ends
         when every job of the tickers has ended; of all, never."""
-        async with self._database.read() as unit:
+        # Of one moment: a step between the two would be in the job already, and be told again.
+        async with self._database.snapshot() as unit:
             start = await unit.events.head()
             jobs = await self._standing(unit, tickers)
             waiting = {ticker for ticker, _ in await unit.jobs.waiting(list(tickers))} if tickers is not None else set()

@@ -55,6 +55,12 @@ async def serving(database_url: str, *mutants: str) -> AsyncIterator[Service]:
     async with Processes(database_url, FRESHTAPE_CLOCK=CLOCK) as processes:
         service = await processes.start_one(*mutants)
         await service.add(TICKER)
+
+        async def is_known() -> bool:
+            """To the symbols in the service's memory, which hear of it within a second."""
+            return (await service.ask(VERSION))["data"]["symbol"] is not None
+
+        await until(is_known, 15)
         yield service
         for gauge in ("freshtape_sockets", "freshtape_subscriptions"):
             assert await settled(service, gauge, 0), f"{gauge} are left over"
