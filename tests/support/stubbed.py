@@ -61,6 +61,7 @@ class Stub:
         self.most_open = 0
 
     def unauthorised(self) -> Response:
+        """As the provider says it: for each stub to say."""
         raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
