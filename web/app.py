@@ -13,21 +13,23 @@ from web.endpoint.http import HttpEndpoint
 from web.endpoint.sockets import serve_socket
 from web.health import health_routes
 from web.metrics import Counted, metrics_page
+from web.pages import Pages
 from web.standing import Standing
 
 
 def create_app(container: Container, executor: Executor) -> Starlette:
-    settings = container.settings
+    settings, pages = container.settings, Pages()
 
     async def socket(websocket: WebSocket) -> None:
         await serve_socket(websocket, executor)
 
     return Starlette(
         routes=[
-            Route("/graphql", HttpEndpoint(executor).respond, methods=["GET", "POST"]),
+            Route("/graphql", HttpEndpoint(executor, pages.playground).respond, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", socket),
             *health_routes(container.feed.look, container.loops.statuses),
             Route("/metrics", metrics_page(container.metrics, Standing(container.services, container.feed))),
+            *pages.routes(),
         ],
         middleware=[
             Middleware(Counted, metrics=container.metrics),

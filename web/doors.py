@@ -1,4 +1,4 @@
-"""Who may come in: hosts that are served, pages of which other sites may ask, and what every answer says about being kept."""
+"""Who may come in: hosts that are served, pages of which other sites may ask, and what answers say about being kept."""
 
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -35,7 +35,7 @@ class Doors:
         async def sending(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(scope=message)
-                headers["cache-control"] = "no-store"
+                headers.setdefault("cache-control", "no-store")
                 headers["x-content-type-options"] = "nosniff"
             await send(message)
 

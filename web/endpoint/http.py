@@ -1,7 +1,7 @@
 """GraphQL over HTTP: https://graphql.github.io/graphql-over-http/draft/."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -9,7 +9,6 @@ from graphql import GraphQLError, OperationType
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
-from strawberry.http.ides import get_graphql_ide_html
 
 from graph.execution import Answer, Executor, NotExecutable, Operation
 from graph.faults import fault_of
@@ -47,13 +46,16 @@ class Refused(Exception):
 
 
 class HttpEndpoint:
-    def __init__(self, executor: Executor) -> None:
+    """`playground` answers a browser that comes without a query."""
+
+    def __init__(self, executor: Executor, playground: Callable[[Request], Awaitable[Response]]) -> None:
         self._executor = executor
+        self._playground = playground
 
     async def respond(self, request: Request) -> ASGIApp:
         wanted = accepted(request.headers.get("accept"))
         if request.method == "GET" and wanted[:1] == [HTML] and "query" not in request.query_params:
-            return Response(_playground(), media_type=HTML)
+            return await self._playground(request)
         media_type = answer_type(wanted)
         try:
             if not {GRAPHQL, JSON, EVENTS} & set(wanted):
@@ -157,8 +159,3 @@ def _parameters(request: Request) -> dict[str, Any]:
             raise BadRequest(f"The parameter {name[:80]!r} is given twice.")
         found[name] = read_json(value.encode()) if name in ("variables", "extensions") else value
     return {name: found.get(name) for name in PARAMETERS}
-
-
-def _playground() -> str:
-    page: str = get_graphql_ide_html(graphql_ide="graphiql")
-    return page

@@ -1,0 +1,30 @@
+// Numbers as people read them. Prices come as exact decimals in text, and are only ever rounded here.
+
+/** A price in its currency, with as many digits as its size asks for. */
+export function price(amount: string | null | undefined, currency: string): string {
+  if (amount == null) return '–'
+  const size = Math.abs(Number(amount))
+  return money(amount, currency, size === 0 || size >= 10 ? 2 : size >= 0.1 ? 4 : 8)
+}
+
+export function money(amount: string, currency: string, digits = 2): string {
+  const format = { minimumFractionDigits: Math.min(digits, 4), maximumFractionDigits: digits } as const
+  const asCurrency = { ...format, style: 'currency', currency, currencyDisplay: 'narrowSymbol' } as const
+  try {
+    return new Intl.NumberFormat(undefined, asCurrency).format(Number(amount))
+  } catch {
+    return `${new Intl.NumberFormat(undefined, format).format(Number(amount))} ${currency}` // no ISO currency: a coin
+  }
+}
+
+export const count = (number: number) => new Intl.NumberFormat().format(number)
+
+/** Of a share from 0 to 1. */
+export const percent = (share: number, digits = 1) =>
+  new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: digits }).format(share)
+
+/** `1 symbol`, `3 symbols`. */
+export const many = (number: number, thing: string) => `${count(number)} ${thing}${number === 1 ? '' : 's'}`
+
+/** FETCHING_PRICES → `fetching prices`. */
+export const words = (constant: string) => constant.toLowerCase().replaceAll('_', ' ')

@@ -1,0 +1,3 @@
+export default function PortfoliosPage() {
+  return <h1>Portfolios</h1>
+}

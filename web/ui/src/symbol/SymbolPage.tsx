@@ -1,0 +1,3 @@
+export default function SymbolPage({ ticker }: { ticker: string }) {
+  return <h1>{ticker}</h1>
+}
