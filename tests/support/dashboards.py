@@ -9,11 +9,11 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import httpx
 
@@ -23,6 +23,10 @@ from web.demo import DEMO_CLOCK, demo_settings, fill
 from web.settings import Settings
 
 END_SECONDS = 15
+Theme = Literal["light", "dark"]
+THEMES: tuple[Theme, ...] = ("light", "dark")
+Look = Callable[[str], None]
+"""Keeps what the page shows as a picture of that name, where somebody wants to look at it."""
 
 
 def fill_market(path: Path) -> None:

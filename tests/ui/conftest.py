@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
-from tests.support.dashboards import Service, copy_of, fill_market, served
+from tests.support.dashboards import Look, Service, copy_of, fill_market, served
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = [
@@ -112,3 +112,14 @@ def watch(serve: Callable[..., Service], context: BrowserContext) -> Iterator[Wa
     watch.over(context)
     yield watch
     watch.judge(context.pages)
+
+
+@pytest.fixture
+def look(page: Page) -> Look:
+    folder = os.environ.get("FRESHTAPE_TEST_PICTURES")
+
+    def keep(name: str) -> None:
+        if folder:
+            page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
+
+    return keep
