@@ -64,7 +64,7 @@ class Demo:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("demo")
     with running(folder, "-m", "web.cli", "demo") as process:
-        yield Demo(process, read_until(process, r"demo is at (http\S+)"), folder)
+        yield Demo(process, read_until(process, r"its API at (http\S+)"), folder)
 
 
 EXAMPLE = re.compile(r"```sh\n(curl .*?)```\n```json\n(.*?)\n```", re.DOTALL)

@@ -86,7 +86,7 @@ def demo() -> None:
 def _invite(address: str) -> None:
     stale = "{ symbols(filter: {isStale: true}) { nodes { ticker stalenessMessage stalenessReason } } }"
     refresh = 'mutation { refreshSymbol(input: {ticker: \\"BA\\"}) { __typename ... on SymbolRefreshed { barsChanged } } }'
-    out.print(f"\nThe Freshtape demo is at {address}/graphql (stop it with Ctrl-C).")
+    out.print(f"\nThe Freshtape demo is at {address}, its API at {address}/graphql (stop it with Ctrl-C).")
     out.print("It is the evening of 2026-03-27 there; four symbols have not been refreshed for days.")
     for what, query in (("Which are stale?", stale), ("Refresh one:", refresh)):
         out.print(f"\n{what}\n  curl -s {address}/graphql -H 'content-type: application/json' \\", markup=False)
