@@ -1,6 +1,7 @@
 // What the pages are made of. No page styles these itself.
 import type { ButtonHTMLAttributes, ReactNode } from 'react'
 import './kit.css'
+import { handsOnFocus } from './focus'
 import { tell } from './toasts'
 
 export type Tone = 'plain' | 'good' | 'warn' | 'bad' | 'info'
@@ -41,7 +42,7 @@ export function Notice(props: {
   children?: ReactNode
 }) {
   return (
-    <div className={`notice ${props.tone}`} role={props.role ?? 'status'}>
+    <div ref={handsOnFocus} className={`notice ${props.tone}`} role={props.role ?? 'status'}>
       {props.title && <p className="title">{props.title}</p>}
       {props.children && <div>{props.children}</div>}
       {props.actions && <div className="actions">{props.actions}</div>}
@@ -82,7 +83,7 @@ type SkeletonsProps = { label: string; number: number; height: number; className
 /** Nothing here, why, and what to do about it. */
 export function Empty({ title, children }: { title: string; children?: ReactNode }) {
   return (
-    <div className="empty">
+    <div ref={handsOnFocus} className="empty">
       <h2>{title}</h2>
       {children}
     </div>

@@ -1,4 +1,4 @@
-import { type KeyboardEvent, useEffect, useRef, useState } from 'react'
+import { type KeyboardEvent, useEffect, useId, useRef, useState } from 'react'
 import { client, sentence } from '../api/client'
 import { SearchSymbolsDocument, type SearchSymbolsQuery } from '../gql'
 import { Dialog } from '../kit/Dialog'
@@ -32,27 +32,50 @@ function useMatches(text: string) {
 export function AddSymbol({ close }: { close: () => void }) {
   const [text, setText] = useState('')
   const [active, setActive] = useState(-1)
+  const [isOpen, setOpen] = useState(false)
   const [refusal, setRefusal] = useState<NotAdded | null>(null)
   const [isBusy, setBusy] = useState(false)
   const input = useRef<HTMLInputElement>(null)
-  const { matches, isSearching, error, text: searched } = useMatches(text.trim())
+  const id = useId()
+  const { matches: found, isSearching, error, text: searched } = useMatches(text.trim())
+  const matches = isOpen ? found : []
+
+  useEffect(() => {
+    if (active >= 0) document.getElementById(`${id}${active}`)?.scrollIntoView({ block: 'nearest' })
+  }, [id, active])
+
+  function write(written: string) {
+    setText(written)
+    setActive(-1)
+    setRefusal(null)
+    setOpen(true)
+  }
 
   async function submit(ticker: string, expectedVersion?: number) {
-    if (!ticker) return
+    if (!ticker || isBusy) return
     setBusy(true)
     const refused = await add({ ticker, ...(expectedVersion !== undefined && { expectedVersion }) })
     setBusy(false)
     if (!refused) return close()
-    setRefusal(refused)
     setText(ticker)
+    setActive(-1)
+    setOpen(false)
+    setRefusal(refused)
     input.current?.focus()
   }
 
   function onKey(event: KeyboardEvent) {
+    if (event.key === 'Escape' && matches.length) {
+      event.preventDefault() // the list first, the dialog the next time
+      setActive(-1)
+      return setOpen(false)
+    }
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
-    if (step === undefined || !matches.length) return
+    if (step === undefined || !found.length) return
     event.preventDefault()
-    setActive((active + step + matches.length + (active < 0 && step < 0 ? 1 : 0)) % matches.length)
+    setOpen(true)
+    const from = active < 0 && step < 0 ? 0 : active
+    setActive((from + step + found.length) % found.length)
   }
 
   return (
@@ -71,30 +94,25 @@ export function AddSymbol({ close }: { close: () => void }) {
             role="combobox"
             aria-label="Ticker or name"
             aria-expanded={matches.length > 0}
-            aria-controls="matches"
+            aria-controls={id}
             aria-autocomplete="list"
-            aria-activedescendant={active >= 0 && matches[active] ? `match-${active}` : undefined}
+            aria-activedescendant={active >= 0 && matches[active] ? `${id}${active}` : undefined}
             autoComplete="off"
             spellCheck={false}
-            autoFocus
             placeholder="AAPL, Apple, BTC-USD, EUR/USD"
             value={text}
             onKeyDown={onKey}
-            onChange={({ target }) => {
-              setText(target.value)
-              setActive(-1)
-              setRefusal(null)
-            }}
+            onChange={({ target }) => write(target.value)}
           />
-          <button type="submit" className="button primary" disabled={isBusy || !text.trim()}>
+          <button type="submit" className="button primary" disabled={!text.trim()} aria-disabled={isBusy}>
             {isBusy ? 'Adding…' : 'Add'}
           </button>
         </div>
-        <ul id="matches" role="listbox" aria-label="What the provider has" hidden={!matches.length}>
+        <ul id={id} role="listbox" aria-label="What the provider has" hidden={!matches.length}>
           {matches.map((match, index) => (
             <li
               key={match.ticker}
-              id={`match-${index}`}
+              id={`${id}${index}`}
               role="option"
               aria-selected={index === active}
               onClick={() => void submit(match.ticker)}
@@ -109,7 +127,7 @@ export function AddSymbol({ close }: { close: () => void }) {
         <p className="soft small" role="status">
           {isSearching && 'Searching …'}
           {!isSearching && error}
-          {!isSearching && !error && searched && !matches.length && text.trim() && 'The provider has nothing by that name.'}
+          {!isSearching && !error && searched && !found.length && text.trim() && 'The provider has nothing by that name.'}
         </p>
         {refusal && (
           <Notice

@@ -1,14 +1,25 @@
 import { memo } from 'react'
 import { Link } from 'wouter'
-import { price, words } from '../kit/figures'
-import { Badge, Button, Notice, type Tone } from '../kit/kit'
+import { many, price, words } from '../kit/figures'
+import { handsOnFocus } from '../kit/focus'
+import { Badge, Button, Notice } from '../kit/kit'
 import { Ago } from '../kit/times'
 import { alreadyRefreshing, forget, refresh, remove, useTrouble } from './actions'
 import type { Card } from './feed'
 import { Sparkline } from './Sparkline'
 
 const DIRECTIONS = { BULLISH: ['good', '▲'], BEARISH: ['bad', '▼'], NEUTRAL: ['plain', '◆'] } as const
-const STATUSES: Partial<Record<Card['status'], Tone>> = { ONBOARDING: 'info', SUSPECT: 'warn' }
+const STATUSES: Partial<Record<Card['status'], string>> = {
+  ONBOARDING: 'Being onboarded: its history is loaded and measured.',
+  SUSPECT: 'Suspect: the provider is well, but has had nothing of it for some time.',
+}
+const REASONS: Partial<Record<Card['stalenessReason'], string>> = {
+  MARKET_CLOSED: 'The market has been closed since.',
+  PROVIDER_RATE_LIMITED: 'The provider refuses more calls.',
+  PROVIDER_EMPTY: 'The provider has nothing newer.',
+  PROVIDER_DOWN: 'The provider does not answer.',
+  CLOCK_SKEW: 'It was refreshed in the future: a clock is wrong.',
+}
 
 export const symbolPath = (ticker: string) => `/symbols/${encodeURIComponent(ticker)}`
 
@@ -21,33 +32,40 @@ export function DirectionBadge({ direction }: Pick<Card, 'direction'>) {
   )
 }
 
-/** What the viewer should know before trusting the numbers: that they are old, or that the provider had none. */
+/** What the viewer should know before trusting the numbers: a warning that they are old; else a remark that the provider had
+ * nothing newer to refresh them with. */
 export function FreshnessWarning({ symbol }: { symbol: Card }) {
-  const isEmpty = symbol.stalenessReason === 'PROVIDER_EMPTY'
-  if (!symbol.stalenessMessage && !isEmpty) return null
-  const why = symbol.isStale ? REASONS[symbol.stalenessReason] : undefined
+  const { stalenessMessage, stalenessReason, missedSessions } = symbol
+  const missed = missedSessions ? `${many(missedSessions, 'trading day')} missed.` : ''
+  if (stalenessMessage)
+    return (
+      <p className="warning" role="status">
+        <span aria-hidden>⚠</span> <span>{stalenessMessage}</span> <span>{REASONS[stalenessReason] ?? missed}</span>
+      </p>
+    )
+  if (stalenessReason !== 'PROVIDER_EMPTY') return null
   return (
-    <p className="warning" role="status">
-      <span aria-hidden>⚠ </span>
-      {symbol.stalenessMessage ?? 'Refreshed, but the provider had no newer days'}
-      {why && <span> ({why})</span>}
+    <p className="remark">
+      {REASONS.PROVIDER_EMPTY} {missed}
     </p>
   )
 }
 
-const REASONS: Partial<Record<Card['stalenessReason'], string>> = {
-  MARKET_CLOSED: 'the market has been closed since',
-  PROVIDER_RATE_LIMITED: 'the provider refuses more calls',
-  PROVIDER_EMPTY: 'the provider has nothing newer',
-  PROVIDER_DOWN: 'the provider does not answer',
-  CLOCK_SKEW: 'refreshed in the future: a clock is wrong',
+/** What else is out of the ordinary with it. */
+function Remarks({ symbol: { status, backfill } }: { symbol: Card }) {
+  return (
+    <>
+      {STATUSES[status] && <p className={`remark ${status === 'SUSPECT' ? 'bad' : ''}`}>{STATUSES[status]}</p>}
+      {backfill.status === 'FAILED' && <p className="remark bad">Its history was not filled. {backfill.error}</p>}
+    </>
+  )
 }
 
 export function RefreshButton({ symbol }: { symbol: Card }) {
   const { ticker, refresh: running, status } = symbol
   const blocked = running ? alreadyRefreshing(running) : status === 'ONBOARDING' ? `${ticker} is being onboarded.` : undefined
   return (
-    <Button blocked={blocked} onClick={() => void refresh(symbol)} aria-label={`Refresh ${ticker}`}>
+    <Button className="refresh" blocked={blocked} onClick={() => void refresh(symbol)} aria-label={`Refresh ${ticker}`}>
       {running ? 'Refreshing…' : 'Refresh'}
     </Button>
   )
@@ -56,24 +74,24 @@ export function RefreshButton({ symbol }: { symbol: Card }) {
 export function TroubleNotice({ ticker }: { ticker: string }) {
   const trouble = useTrouble(ticker)
   if (!trouble) return null
-  const dismiss = <Button onClick={() => forget(ticker)}>{trouble.again ? 'Leave it' : 'Dismiss'}</Button>
-  const again = trouble.again && <Button onClick={trouble.again.run}>{trouble.again.label}</Button>
+  const { text, again } = trouble
+  const actions = (
+    <>
+      {again && <Button onClick={again.run}>{again.label}</Button>}
+      <Button onClick={() => forget(ticker)}>{again ? 'Leave it' : 'Dismiss'}</Button>
+    </>
+  )
   return (
-    <Notice
-      tone="warn"
-      role="alert"
-      actions={[again && <span key="again">{again}</span>, <span key="dismiss">{dismiss}</span>]}
-    >
-      {trouble.text}
+    <Notice tone="warn" role="alert" actions={actions}>
+      {text}
     </Notice>
   )
 }
 
 export const SymbolCard = memo(function SymbolCard({ symbol }: { symbol: Card }) {
-  const { ticker, name, assetClass, status, exchange, lastUpdated, levelCount, lastPrice, currency } = symbol
-  const tone = STATUSES[status]
+  const { ticker, name, assetClass, exchange, lastUpdated, levelCount, lastPrice, currency } = symbol
   return (
-    <li className={`symbol ${symbol.isStale ? 'stale' : 'fresh'}`} data-ticker={ticker}>
+    <li ref={handsOnFocus} className={`symbol ${symbol.isStale ? 'stale' : 'fresh'}`} data-ticker={ticker}>
       <h2 className="who">
         <Link href={symbolPath(ticker)}>{ticker}</Link>
         <span className="name">{name}</span>
@@ -81,24 +99,21 @@ export const SymbolCard = memo(function SymbolCard({ symbol }: { symbol: Card })
       <div className="badges">
         <DirectionBadge direction={symbol.direction} />
         <Badge>{words(assetClass)}</Badge>
-        {tone && <Badge tone={tone}>{words(status)}</Badge>}
       </div>
       <p className="price">{price(lastPrice, currency)}</p>
       <Sparkline ticker={ticker} asOf={symbol.asOf} />
       <p className="facts-line">
         <span>
-          {lastUpdated ? (
-            <>
-              Last updated: <Ago at={lastUpdated} exchange={exchange} />
-            </>
-          ) : (
-            'Never updated'
-          )}
+          <span className="label">Last updated: </span>
+          {lastUpdated ? <Ago at={lastUpdated} exchange={exchange} /> : 'never'}
         </span>
-        <span>{levelCount} levels</span>
+        <span>{many(levelCount, 'level')}</span>
       </p>
-      <FreshnessWarning symbol={symbol} />
-      <TroubleNotice ticker={ticker} />
+      <div className="said">
+        <FreshnessWarning symbol={symbol} />
+        <Remarks symbol={symbol} />
+        <TroubleNotice ticker={ticker} />
+      </div>
       <div className="actions">
         <RefreshButton symbol={symbol} />
         <Button kind="quiet" onClick={() => void remove(symbol)} aria-label={`Remove ${ticker}`}>

@@ -2,6 +2,7 @@ import { useDeferredValue, useMemo, useState } from 'react'
 import { AddSymbol } from './AddSymbol'
 import { ORDERS, type Order, type Wish, wished } from './board'
 import { symbolFeed, useSymbols } from './feed'
+import { useNews } from './news'
 import { SymbolCard } from './SymbolCard'
 import './symbols.css'
 import type { AssetClass } from '../gql'
@@ -11,7 +12,12 @@ import { useStored } from '../kit/stored'
 
 const VIEWS = ['cards', 'rows'] as const
 const CLASSES: readonly AssetClass[] = ['STOCK', 'ETF', 'CRYPTO', 'FOREX', 'INDEX']
-const ORDER_WORDS: Record<Order, string> = { ticker: 'Ticker', oldest: 'Oldest first', price: 'Price', levels: 'Levels' }
+const ORDER_WORDS: Record<Order, string> = {
+  ticker: 'By ticker',
+  oldest: 'Oldest first',
+  price: 'Highest price',
+  levels: 'Most levels',
+}
 const EVERYTHING = { text: '', assetClass: '', staleOnly: false } as const
 
 export function SymbolsPage() {
@@ -20,6 +26,7 @@ export function SymbolsPage() {
   const [order, setOrder] = useStored('symbols.order', ORDERS, 'ticker')
   const [wish, setWish] = useState<Omit<Wish, 'order'>>(EVERYTHING)
   const [isAdding, setAdding] = useState(false)
+  const news = useNews()
   const current = useDeferredValue(wish)
   const shown = useMemo(() => wished(symbols.values(), { ...current, order }), [symbols, current, order])
   const stale = useMemo(() => [...symbols.values()].filter(({ isStale }) => isStale).length, [symbols])
@@ -86,7 +93,7 @@ export function SymbolsPage() {
       </form>
       {state === 'failed' && <Failure what="The symbols could not be read" error={error ?? ''} retry={symbolFeed.retry} />}
       {state === 'loading' && (
-        <Skeletons label="Loading the symbols" className={`board ${view}`} number={12} height={view === 'cards' ? 210 : 56} />
+        <Skeletons label="Loading the symbols" className={`board ${view}`} number={12} height={view === 'cards' ? 216 : 62} />
       )}
       {state === 'live' && (
         <ul className={`board ${view}`} aria-label="Symbols">
@@ -108,6 +115,9 @@ export function SymbolsPage() {
           <Button onClick={() => setWish(EVERYTHING)}>Show all</Button>
         </Empty>
       )}
+      <p className="unseen" role="status" aria-label="What others do">
+        {news}
+      </p>
       {isAdding && <AddSymbol close={() => setAdding(false)} />}
     </>
   )
