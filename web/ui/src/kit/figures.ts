@@ -3,8 +3,12 @@
 /** A price in its currency, with as many digits as its size asks for. */
 export function price(amount: string | null | undefined, currency: string): string {
   if (amount == null) return '–'
-  const size = Math.abs(Number(amount))
-  return money(amount, currency, size === 0 || size >= 10 ? 2 : size >= 0.1 ? 4 : 8)
+  return money(amount, currency, digitsOf(Number(amount)))
+}
+
+export function digitsOf(price: number): number {
+  const size = Math.abs(price)
+  return size === 0 || size >= 10 ? 2 : size >= 0.1 ? 4 : 8
 }
 
 export function money(amount: string, currency: string, digits = 2): string {
@@ -15,6 +19,13 @@ export function money(amount: string, currency: string, digits = 2): string {
   } catch {
     return `${new Intl.NumberFormat(undefined, format).format(Number(amount))} ${currency}` // no ISO currency: a coin
   }
+}
+
+/** Prices without their currency, all with the digits that one of this size asks for. */
+export function figureOf(size: number) {
+  const digits = digitsOf(size)
+  const format = new Intl.NumberFormat(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits })
+  return (price: number) => format.format(price)
 }
 
 export const count = (number: number) => new Intl.NumberFormat().format(number)

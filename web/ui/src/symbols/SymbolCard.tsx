@@ -2,14 +2,14 @@ import { memo } from 'react'
 import { Link } from 'wouter'
 import { many, price, words } from '../kit/figures'
 import { handsOnFocus } from '../kit/focus'
-import { Badge, Button, Notice } from '../kit/kit'
+import { Badge, Button, Notice, type Tone } from '../kit/kit'
 import { Ago } from '../kit/times'
 import { alreadyRefreshing, forget, refresh, remove, useTrouble } from './actions'
 import type { Card } from './feed'
 import { Sparkline } from './Sparkline'
 
 const DIRECTIONS = { BULLISH: ['good', '▲'], BEARISH: ['bad', '▼'], NEUTRAL: ['plain', '◆'] } as const
-const STATUSES: Partial<Record<Card['status'], string>> = {
+const STATUS_REMARKS: Partial<Record<Card['status'], string>> = {
   ONBOARDING: 'Being onboarded: its history is loaded and measured.',
   SUSPECT: 'Suspect: the provider is well, but has had nothing of it for some time.',
 }
@@ -20,6 +20,7 @@ const REASONS: Partial<Record<Card['stalenessReason'], string>> = {
   PROVIDER_DOWN: 'The provider does not answer.',
   CLOCK_SKEW: 'It was refreshed in the future: a clock is wrong.',
 }
+const STATUS_TONES: Partial<Record<Card['status'], Tone>> = { ONBOARDING: 'info', SUSPECT: 'warn', RETIRED: 'warn' }
 
 export const symbolPath = (ticker: string) => `/symbols/${encodeURIComponent(ticker)}`
 
@@ -30,6 +31,12 @@ export function DirectionBadge({ direction }: Pick<Card, 'direction'>) {
       <span aria-hidden>{sign}</span> {words(direction)}
     </span>
   )
+}
+
+/** Of one that is not simply active. */
+export function StatusBadge({ status }: Pick<Card, 'status'>) {
+  const tone = STATUS_TONES[status]
+  return tone ? <Badge tone={tone}>{words(status)}</Badge> : null
 }
 
 /** What the viewer should know before trusting the numbers: a warning that they are old; else a remark that the provider had
@@ -55,7 +62,7 @@ export function FreshnessWarning({ symbol }: { symbol: Card }) {
 function Remarks({ symbol: { status, backfill } }: { symbol: Card }) {
   return (
     <>
-      {STATUSES[status] && <p className={`remark ${status === 'SUSPECT' ? 'bad' : ''}`}>{STATUSES[status]}</p>}
+      {STATUS_REMARKS[status] && <p className={`remark ${status === 'SUSPECT' ? 'bad' : ''}`}>{STATUS_REMARKS[status]}</p>}
       {backfill.status === 'FAILED' && <p className="remark bad">Its history was not filled. {backfill.error}</p>}
     </>
   )
