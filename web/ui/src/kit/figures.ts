@@ -28,6 +28,13 @@ export function figureOf(size: number) {
   return (price: number) => format.format(price)
 }
 
+/** A money amount that is a change: with its sign, whichever it is. */
+export const gain = (amount: string, currency: string) => (Number(amount) > 0 ? '+' : '') + money(amount, currency)
+
+/** Every digit of an exact decimal, which may have more of them than a number holds. */
+export const exact = (decimal: string) =>
+  new Intl.NumberFormat(undefined, { maximumFractionDigits: 10 }).format(decimal as `${number}`)
+
 export const count = (number: number) => new Intl.NumberFormat().format(number)
 
 /** Of a share from 0 to 1. */

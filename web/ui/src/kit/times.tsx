@@ -43,6 +43,13 @@ export function Instant({ at, exchange, only }: { at: string; exchange?: string 
   )
 }
 
+const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' })
+
+/** A day of the calendar (2026-03-27), which is the same in every zone. */
+export function Day({ date }: { date: string }) {
+  return <time dateTime={date}>{calendar.format(new Date(date))}</time>
+}
+
 const UNITS = [
   ['day', 86_400],
   ['hour', 3_600],
