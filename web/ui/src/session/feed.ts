@@ -1,45 +1,59 @@
 // The session as it stands: its turns are followed, and what moves between them is read every second while it runs.
 import { useSyncExternalStore } from 'react'
-import { client } from '../api/client'
+import { client, sentence } from '../api/client'
+import { connection } from '../api/connection'
 import { SessionActivationDocument, type SessionCardFragment, SessionDocument } from '../gql'
+import { Store, useStore } from '../kit/store'
 
 export type Session = SessionCardFragment
+export type Part = Session['symbols'][number]
 
 const LOOK_MS = 1_000
 const RETRY_MS = 3_000
 
 class SessionFeed {
-  #session: Session | null = null
-  readonly #listeners = new Set<() => void>()
+  /** Null until it was read. */
+  readonly session = new Store<Session | null>(null)
+  /** Why it could not be read. */
+  readonly error = new Store<string | null>(null)
+  #followers = 0
   #unfollow: (() => void) | undefined
   #look: ReturnType<typeof setInterval> | undefined
 
-  get = () => this.#session
-
   follow = (listener: () => void) => {
-    this.#listeners.add(listener)
-    if (!this.#unfollow) this.#start()
+    const forget = this.session.follow(listener)
+    if (!this.#followers++) this.#start()
     return () => {
-      this.#listeners.delete(listener)
-      if (!this.#listeners.size) this.#stop()
+      forget()
+      if (!--this.#followers) this.#stop()
     }
   }
 
-  /** What an answer has just told. */
+  /** What an answer has just told; nothing new when a later one was quicker. */
   learn = (session: Session) => {
-    const held = this.#session
+    const held = this.session.get()
     if (held && (session.epoch < held.epoch || session.version < held.version)) return
-    this.#session = session
-    for (const listener of this.#listeners) listener()
+    this.session.set(session)
+  }
+
+  read = async () => {
+    const { data, error } = await client.query(SessionDocument, {})
+    if (data) this.learn(data.session)
+    this.error.set(error ? sentence(error) : null)
   }
 
   #start() {
+    void this.read()
     const { unsubscribe } = client.subscription(SessionActivationDocument, {}).subscribe(({ data, error }) => {
       if (data) this.learn(data.sessionActivation.session)
-      else if (error) setTimeout(() => this.#restart(), RETRY_MS)
+      else if (error) setTimeout(() => this.#restart(), RETRY_MS) // away for longer than the log reaches back
     })
     this.#unfollow = unsubscribe
-    this.#look = setInterval(() => void this.#read(), LOOK_MS)
+    this.#look = setInterval(() => {
+      const session = this.session.get()
+      const isHeard = connection.get().state === 'connected'
+      if (session && isRunning(session) && isHeard && !document.hidden) void this.read()
+    }, LOOK_MS)
   }
 
   #stop() {
@@ -51,14 +65,8 @@ class SessionFeed {
   #restart() {
     if (!this.#unfollow) return
     this.#stop()
-    this.#session = null
+    this.session.set(null)
     this.#start()
-  }
-
-  async #read() {
-    if (document.hidden || !this.#session || !isRunning(this.#session)) return
-    const { data } = await client.query(SessionDocument, {})
-    if (data) this.learn(data.session)
   }
 }
 
@@ -67,4 +75,6 @@ export const isRunning = ({ state }: Session) => state !== 'STOPPED' && state !=
 export const sessionFeed = new SessionFeed()
 
 /** Null until it was read. */
-export const useSession = () => useSyncExternalStore(sessionFeed.follow, sessionFeed.get)
+export const useSession = () => useSyncExternalStore(sessionFeed.follow, sessionFeed.session.get)
+
+export const useSessionError = () => useStore(sessionFeed.error)
