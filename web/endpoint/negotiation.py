@@ -1,4 +1,4 @@
-"""What a client accepts: the media type of its answer, by the order and the quality that it names."""
+"""What a client accepts: the media type of its answer, by the order and the quality that it names; and whether compressed."""
 
 from collections.abc import Iterator
 
@@ -21,6 +21,11 @@ def accepted(header: str | None) -> list[str]:
 def answer_type(wanted: list[str]) -> str | None:
     """The type of an answer that is one JSON object; None when the client accepts none."""
     return next((name for name in wanted if name in (GRAPHQL, JSON)), None)
+
+
+def takes_gzip(header: str) -> bool:
+    """Whether an Accept-Encoding header names it."""
+    return any(name == "gzip" and quality > 0 for name, quality in _ranges(header))
 
 
 def _ranges(header: str) -> Iterator[tuple[str, float]]:

@@ -1,8 +1,8 @@
 import { lazy, Suspense, useEffect, useRef } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
 import { ConnectionBanner } from './api/ConnectionBanner'
-import { Choices, Empty, Skeleton } from './kit/kit'
-import { chooseTheme, THEMES, type Theme, useTheme } from './kit/theme'
+import { Empty, Skeleton } from './kit/kit'
+import { ThemeChoice } from './kit/ThemeChoice'
 import { Toasts } from './kit/toasts'
 import { SessionBanner } from './session/SessionBanner'
 import { SymbolsPage } from './symbols/SymbolsPage'
@@ -21,7 +21,6 @@ const PLACES = [
   ['/session', 'Session'],
   ['/service', 'Service'],
 ] as const
-const THEME_SIGNS: Record<Theme, string> = { system: 'Auto', light: 'Light', dark: 'Dark' }
 
 export function App() {
   return (
@@ -40,7 +39,6 @@ export function App() {
 
 function Header() {
   const [path] = useLocation()
-  const theme = useTheme()
   const isHere = (place: string) => (place === '/' ? path === '/' || path.startsWith('/symbols') : path.startsWith(place))
   return (
     <header className="top">
@@ -55,13 +53,7 @@ function Header() {
         ))}
         <a href="/playground">Playground</a>
       </nav>
-      <Choices
-        label="Theme"
-        name="theme"
-        options={THEMES.map((one) => [one, THEME_SIGNS[one]] as const)}
-        value={theme}
-        onChange={chooseTheme}
-      />
+      <ThemeChoice />
     </header>
   )
 }

@@ -29,3 +29,7 @@ export function onColours(listener: () => void) {
     forget()
   }
 }
+
+/** Those that are shown. */
+export const colours = () =>
+  theme.get() === 'dark' || (theme.get() === 'system' && matchMedia('(prefers-color-scheme: dark)').matches) ? 'dark' : 'light'
