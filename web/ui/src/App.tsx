@@ -1,6 +1,7 @@
 import { lazy, Suspense, useEffect, useRef } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
 import { ConnectionBanner } from './api/ConnectionBanner'
+import { useEra } from './api/connection'
 import { Choices, Empty, Skeleton } from './kit/kit'
 import { chooseTheme, THEMES, type Theme, useTheme } from './kit/theme'
 import { Toasts } from './kit/toasts'
@@ -32,7 +33,7 @@ export function App() {
       <Header />
       <SessionBanner />
       <ConnectionBanner />
-      <Main />
+      <Main key={useEra()} />
       <Toasts />
     </>
   )

@@ -1,12 +1,12 @@
 // The session as it stands: its turns are followed, and what moves between them is read every second while it runs.
 import { useSyncExternalStore } from 'react'
 import { client } from '../api/client'
+import { follow } from '../api/follow'
 import { SessionActivationDocument, type SessionCardFragment, SessionDocument } from '../gql'
 
 export type Session = SessionCardFragment
 
 const LOOK_MS = 1_000
-const RETRY_MS = 3_000
 
 class SessionFeed {
   #session: Session | null = null
@@ -34,11 +34,12 @@ class SessionFeed {
   }
 
   #start() {
-    const { unsubscribe } = client.subscription(SessionActivationDocument, {}).subscribe(({ data, error }) => {
-      if (data) this.learn(data.sessionActivation.session)
-      else if (error) setTimeout(() => this.#restart(), RETRY_MS)
-    })
-    this.#unfollow = unsubscribe
+    const begin = async () => {
+      this.#session = null // the first that is told is the present, whatever came before
+      return {}
+    }
+    const { end } = follow(SessionActivationDocument, begin, ({ sessionActivation }) => this.learn(sessionActivation.session))
+    this.#unfollow = end
     this.#look = setInterval(() => void this.#read(), LOOK_MS)
   }
 
@@ -46,13 +47,6 @@ class SessionFeed {
     this.#unfollow?.()
     this.#unfollow = undefined
     clearInterval(this.#look)
-  }
-
-  #restart() {
-    if (!this.#unfollow) return
-    this.#stop()
-    this.#session = null
-    this.#start()
   }
 
   async #read() {
