@@ -57,5 +57,6 @@ class Asked:
         page.on("request", self._note)
 
     def _note(self, request: Request) -> None:
-        if request.method == "POST" and request.post_data_json["operationName"] == self._operation:
-            self.requests.append(request.post_data_json["variables"])
+        asked = request.post_data_json
+        if asked and asked["operationName"] == self._operation:
+            self.requests.append(asked["variables"])

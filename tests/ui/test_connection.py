@@ -3,7 +3,7 @@
 import re
 import signal
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -233,6 +233,6 @@ def test_a_symbol_turns_stale_by_the_passing_of_time_alone(page: Page, serve: Ca
 
 
 def test_ages_are_told_by_the_clock_of_the_service(page: Page, service: Service) -> None:
-    page.clock.install(time=datetime(2020, 1, 1))
+    page.clock.install(time=datetime(2020, 1, 1, tzinfo=UTC))
     page.goto(service.url)
     expect(card(page, "BA")).to_contain_text("Last updated: 8 days ago")
