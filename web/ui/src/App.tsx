@@ -1,6 +1,7 @@
 import { lazy, Suspense, useEffect, useRef } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
 import { ConnectionBanner } from './api/ConnectionBanner'
+import { useEra } from './api/connection'
 import { Empty, Skeleton } from './kit/kit'
 import { ThemeChoice } from './kit/ThemeChoice'
 import { Toasts } from './kit/toasts'
@@ -31,7 +32,7 @@ export function App() {
       <Header />
       <SessionBanner />
       <ConnectionBanner />
-      <Main />
+      <Main key={useEra()} />
       <Toasts />
     </>
   )

@@ -1,26 +1,28 @@
 // The one way to the service. Nothing is cached: what was read is kept current by what is followed, or read again.
 import { createClient as createSocket } from 'graphql-ws'
-import { Client, type CombinedError, fetchExchange, subscriptionExchange } from 'urql'
-import { connection } from './connection'
+import { Client, CombinedError, fetchExchange, subscriptionExchange } from 'urql'
+import { connection, era } from './connection'
 
-const PING_SECONDS = 15
-const PONG_SECONDS = 5
-const LONGEST_WAIT_SECONDS = 4
+const PING_MS = 15_000
+const PONG_MS = 5_000
+const LONGEST_WAIT_MS = 4_000
 const NOBODY_FOLLOWS = 1000
 
 const url = new URL('/graphql', location.href).href
 let unanswered: ReturnType<typeof setTimeout> | undefined
 let lostAt: number | undefined
+let connections = 0
 
 const socket = createSocket({
   url: url.replace(/^http/, 'ws'),
-  keepAlive: PING_SECONDS * 1000,
+  keepAlive: PING_MS,
   lazyCloseTimeout: 10_000,
   retryAttempts: Infinity,
   shouldRetry: () => true,
-  retryWait: (times) => wait(Math.min(0.25 * 2 ** times, LONGEST_WAIT_SECONDS) * (0.75 + Math.random() / 2)),
+  retryWait: (times) => wait(Math.min(250 * 2 ** times, LONGEST_WAIT_MS) * (0.75 + Math.random() / 2)),
   on: {
     connected: () => {
+      connections += 1
       lostAt = undefined
       connection.set({ state: 'connected' })
     },
@@ -32,7 +34,7 @@ const socket = createSocket({
     },
     // A connection that died without a word is found out, too.
     ping: (received) => {
-      if (!received) unanswered = setTimeout(() => socket.terminate(), PONG_SECONDS * 1000)
+      if (!received) unanswered = setTimeout(() => socket.terminate(), PONG_MS)
     },
     pong: (received) => {
       if (received) clearTimeout(unanswered)
@@ -40,12 +42,45 @@ const socket = createSocket({
   },
 })
 
-const wait = (seconds: number) => new Promise<void>((resolve) => setTimeout(resolve, seconds * 1000))
+const wait = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
 
-const cursorOf = (data: Record<string, unknown> | null | undefined): string | undefined =>
-  Object.values(data ?? {})
+type Data = Record<string, unknown>
+export type Heard<Event> = {
+  next: (data: Event) => void
+  /** By an error, by the service, or by being left: nothing more is told. */
+  ended: (error?: Error) => void
+}
+
+/** After a lost connection it goes on behind the last cursor that it has told. */
+export function subscribe(query: string, variables: object, { next, ended }: Heard<Data>): () => void {
+  const current: Data = { ...variables } // read whenever it is sent
+  const fail = (error: unknown) => {
+    leave()
+    if (isForgotten(error)) era.set(connections) // once for all that are told so on a connection
+    ended(Array.isArray(error) ? new CombinedError({ graphQLErrors: error }) : new Error('The connection was refused'))
+  }
+  const leave = socket.subscribe<Data>(
+    { query, variables: current },
+    {
+      next: ({ data, errors }) => {
+        if (!data) return fail(errors) // what could not be told is not passed over
+        current.after = cursorOf(data) ?? current.after
+        next(data)
+      },
+      error: fail,
+      complete: () => ended(),
+    },
+  )
+  return leave
+}
+
+const cursorOf = (data: Data): string | undefined =>
+  Object.values(data)
     .map((event) => (event as { cursor?: string } | null)?.cursor)
     .find((cursor) => cursor !== undefined)
+
+const isForgotten = (error: unknown) =>
+  Array.isArray(error) && error.some(({ extensions }) => extensions?.code === 'CURSOR_EXPIRED')
 
 export const client = new Client({
   url,
@@ -54,30 +89,21 @@ export const client = new Client({
     fetchExchange,
     subscriptionExchange({
       forwardSubscription: ({ query, variables }) => ({
-        subscribe: (sink) => {
-          // Read whenever they are sent: after a lost connection, a subscription goes on behind the last cursor it told.
-          const current: Record<string, unknown> = { ...variables }
-          const unsubscribe = socket.subscribe<Record<string, unknown>>(
-            { query: query ?? '', variables: current },
-            {
-              next: (result) => {
-                const cursor = cursorOf(result.data)
-                if (cursor !== undefined) current.after = cursor
-                sink.next(result as Parameters<typeof sink.next>[0])
-              },
-              error: (error) => sink.error(error),
-              complete: () => sink.complete(),
-            },
-          )
-          return { unsubscribe }
-        },
+        subscribe: (sink) => ({
+          unsubscribe: subscribe(query ?? '', variables ?? {}, {
+            next: (data) => sink.next({ data }),
+            // Not as a result: urql would hand on the last event with it, as if that had come again.
+            ended: (error) => (error ? sink.error(error) : sink.complete()),
+          }),
+        }),
       }),
     }),
   ],
 })
 
 /** One sentence for a person, of an answer that holds an error. */
-export function sentence(error: CombinedError): string {
-  if (error.networkError) return 'The service does not answer. It is asked again when you are ready.'
-  return error.graphQLErrors.map(({ message }) => message).join(' ')
+export function sentence({ networkError, graphQLErrors }: CombinedError): string {
+  if (networkError instanceof CombinedError) return sentence(networkError)
+  if (networkError) return 'The service does not answer. Try again in a moment.'
+  return graphQLErrors.map(({ message }) => message).join(' ')
 }

@@ -58,16 +58,31 @@ const UNITS = [
 ] as const
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'always' })
 
-/** `3 hours ago`, by the service's clock. */
-export function ago(at: string): string {
-  const seconds = Math.round((new Date(at).getTime() - serviceNow()) / 1000)
+/** `3 hours ago`. */
+export function passed(milliseconds: number): string {
+  const seconds = Math.round(-milliseconds / 1000)
   const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS[3]
   return relative.format(Math.trunc(seconds / size), unit)
 }
 
-const everySecond = (listener: () => void) => {
-  const timer = setInterval(listener, 1000)
-  return () => clearInterval(timer)
+/** `3 hours ago`, by the service's clock. */
+export const ago = (at: string) => passed(serviceNow() - Date.parse(at))
+
+/** One timer for all that tick, however many there are. */
+const ticking = new Set<() => void>()
+let timer: ReturnType<typeof setInterval> | undefined
+
+function everySecond(listener: () => void) {
+  ticking.add(listener)
+  timer ??= setInterval(() => {
+    for (const tick of ticking) tick()
+  }, 1000)
+  return () => {
+    ticking.delete(listener)
+    if (ticking.size) return
+    clearInterval(timer)
+    timer = undefined
+  }
 }
 
 /** The text, made anew every second; renders only when it has changed. */

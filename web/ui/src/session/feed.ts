@@ -2,6 +2,7 @@
 import { useSyncExternalStore } from 'react'
 import { client, sentence } from '../api/client'
 import { connection } from '../api/connection'
+import { follow } from '../api/follow'
 import { SessionActivationDocument, type SessionCardFragment, SessionDocument } from '../gql'
 import { Store, useStore } from '../kit/store'
 
@@ -9,7 +10,6 @@ export type Session = SessionCardFragment
 export type Part = Session['symbols'][number]
 
 const LOOK_MS = 1_000
-const RETRY_MS = 3_000
 
 class SessionFeed {
   /** Null until it was read. */
@@ -43,12 +43,13 @@ class SessionFeed {
   }
 
   #start() {
-    void this.read()
-    const { unsubscribe } = client.subscription(SessionActivationDocument, {}).subscribe(({ data, error }) => {
-      if (data) this.learn(data.sessionActivation.session)
-      else if (error) setTimeout(() => this.#restart(), RETRY_MS) // away for longer than the log reaches back
-    })
-    this.#unfollow = unsubscribe
+    const begin = async () => {
+      this.session.set(null) // the first that is told is the present, whatever came before
+      void this.read()
+      return {}
+    }
+    const { end } = follow(SessionActivationDocument, begin, ({ sessionActivation }) => this.learn(sessionActivation.session))
+    this.#unfollow = end
     this.#look = setInterval(() => {
       const session = this.session.get()
       const isHeard = connection.get().state === 'connected'
@@ -60,13 +61,6 @@ class SessionFeed {
     this.#unfollow?.()
     this.#unfollow = undefined
     clearInterval(this.#look)
-  }
-
-  #restart() {
-    if (!this.#unfollow) return
-    this.#stop()
-    this.session.set(null)
-    this.#start()
   }
 }
 

@@ -3,6 +3,8 @@ import { useSyncExternalStore } from 'react'
 import type { OperationResult } from 'urql'
 import { client, sentence } from '../api/client'
 import { serviceNow, setClock } from '../api/clock'
+import { era } from '../api/connection'
+import { follow } from '../api/follow'
 import {
   type SymbolCardFragment,
   SymbolChangedDocument,
@@ -10,6 +12,7 @@ import {
   SymbolsDocument,
   type SymbolsQuery,
 } from '../gql'
+import { Store } from '../kit/store'
 
 export type Card = SymbolCardFragment
 export type Change = SymbolChangedSubscription['symbolChanged']
@@ -20,31 +23,26 @@ export type Feed = {
   symbols: ReadonlyMap<string, Card>
 }
 
+const LOADING: Feed = { state: 'loading', error: null, symbols: new Map() }
 /** A burst of changes is one picture. */
 const PICTURE_MS = 80
-const RETRY_MS = 3_000
-const LONGEST_TIMER_MS = 3_600_000
-const LATER_MS = 200
+/** How often is looked for symbols whose freshness has changed by the passing of time. */
+const LOOK_MS = 3_000
+const PAGE = 250
 
 class SymbolFeed {
-  #feed: Feed = { state: 'loading', error: null, symbols: new Map() }
-  readonly #listeners = new Set<() => void>()
+  readonly #feed = new Store(LOADING)
   readonly #watchers = new Set<(change: Change) => void>()
-  /** What has changed since the last picture; null: is not tracked any more. */
-  readonly #changed = new Map<string, Card | null>()
+  /** Since the last picture. */
+  readonly #changed = new Map<string, Card>()
   #picture: ReturnType<typeof setTimeout> | undefined
-  #ageing: ReturnType<typeof setTimeout> | undefined
-  #isStarted = false
+  #following: ReturnType<typeof follow> | undefined
 
-  get = () => this.#feed
+  get = () => this.#feed.get()
 
   follow = (listener: () => void) => {
-    this.#listeners.add(listener)
-    if (!this.#isStarted) {
-      this.#isStarted = true
-      void this.#read()
-    }
-    return () => void this.#listeners.delete(listener)
+    if (!this.#following) this.#start()
+    return this.#feed.follow(listener)
   }
 
   /** Calls for every single event. */
@@ -55,93 +53,91 @@ class SymbolFeed {
 
   /** What an answer has just told of a symbol; the event of it may come before or after. */
   learn = (symbol: Card) => {
-    const held = this.#changed.get(symbol.ticker) ?? this.#feed.symbols.get(symbol.ticker)
+    const held = this.#held(symbol.ticker)
     if (!held || held.version <= symbol.version) this.#change(symbol)
   }
 
   retry = () => {
-    this.#set({ ...this.#feed, state: 'loading', error: null })
-    void this.#read()
+    this.#feed.set(LOADING)
+    void this.#following?.again()
   }
 
-  async #read() {
-    await setClock()
+  /** From the first look on, for as long as the page lives. */
+  #start() {
+    era.follow(() => {
+      this.#changed.clear()
+      this.#feed.set(LOADING)
+    })
+    this.#following = follow(SymbolChangedDocument, this.#read, ({ symbolChanged }) => {
+      this.#change(symbolChanged.symbol)
+      for (const watcher of this.#watchers) watcher(symbolChanged)
+    })
+    this.#age()
+    document.addEventListener('visibilitychange', () => void this.#readAged())
+  }
+
+  /** All of them; what they are followed from. */
+  #read = async () => {
+    const clock = setClock()
     const symbols = new Map<string, Card>()
     let after: string | null = null
     let cursor = ''
     do {
       const { data, error }: OperationResult<SymbolsQuery> = await client.query(SymbolsDocument, { after }).toPromise()
       if (!data) {
-        this.#set({ ...this.#feed, state: 'failed', error: error ? sentence(error) : null })
-        return
+        this.#feed.set({ ...LOADING, state: 'failed', error: error ? sentence(error) : null })
+        return null
       }
       for (const symbol of data.symbols.nodes) symbols.set(symbol.ticker, symbol)
       cursor ||= data.symbols.cursor // of the first page: nothing since then is missed
       after = data.symbols.pageInfo.hasNextPage ? data.symbols.pageInfo.endCursor : null
     } while (after)
-    this.#set({ state: 'live', error: null, symbols })
-    this.#followFrom(cursor)
+    await clock
+    this.#changed.clear() // is in what was read, or is told again
+    this.#feed.set({ state: 'live', error: null, symbols })
+    return { after: cursor }
   }
 
-  #followFrom(cursor: string) {
-    client.subscription(SymbolChangedDocument, { after: cursor }).subscribe(({ data, error }) => {
-      if (data) {
-        const { symbol } = data.symbolChanged
-        this.#change(symbol)
-        for (const watcher of this.#watchers) watcher(data.symbolChanged)
-      } else if (error) {
-        setTimeout(() => void this.#read(), RETRY_MS) // away for longer than the log reaches back
-      }
-    })
-  }
+  #held = (ticker: string) => this.#changed.get(ticker) ?? this.get().symbols.get(ticker)
 
   #change(symbol: Card) {
-    this.#changed.set(symbol.ticker, symbol.status === 'RETIRED' ? null : symbol)
-    this.#picture ??= setTimeout(() => this.#develop(), PICTURE_MS)
+    this.#changed.set(symbol.ticker, symbol)
+    this.#picture ??= setTimeout(this.#develop, PICTURE_MS)
   }
 
-  #develop() {
+  #develop = () => {
     this.#picture = undefined
-    const symbols = new Map(this.#feed.symbols)
+    const symbols = new Map(this.get().symbols)
     let isNew = false
     for (const [ticker, symbol] of this.#changed) {
-      isNew ||= symbol !== null && !symbols.has(ticker)
-      if (symbol) symbols.set(ticker, symbol)
+      const isTracked = symbol.status !== 'RETIRED'
+      isNew ||= isTracked && !symbols.has(ticker)
+      if (isTracked) symbols.set(ticker, symbol)
       else symbols.delete(ticker)
     }
     this.#changed.clear()
-    this.#set({
-      ...this.#feed,
-      symbols: isNew ? new Map([...symbols].sort(([one], [other]) => (one < other ? -1 : 1))) : symbols,
-    })
+    const sorted = () => new Map([...symbols].sort(([one], [other]) => (one < other ? -1 : 1)))
+    this.#feed.set({ ...this.get(), symbols: isNew ? sorted() : symbols })
   }
 
-  /** Freshness passes by itself: who is due is read again at the instant the service has named. */
-  #age() {
-    clearTimeout(this.#ageing)
-    const due = [...this.#feed.symbols.values()].flatMap(({ freshUntil }) =>
-      freshUntil ? [new Date(freshUntil).getTime()] : [],
-    )
-    if (!due.length) return
-    const wait = Math.min(Math.max(Math.min(...due) - serviceNow() + LATER_MS, LATER_MS), LONGEST_TIMER_MS)
-    this.#ageing = setTimeout(() => void this.#readAged(), wait)
+  /** Freshness passes by itself: who is due is read again, until the service says so, too. */
+  #age = async () => {
+    await this.#readAged()
+    setTimeout(this.#age, LOOK_MS)
   }
 
   async #readAged() {
+    if (document.hidden) return
     const now = serviceNow()
-    const isDue = ({ freshUntil }: Card) => freshUntil !== null && new Date(freshUntil).getTime() <= now
-    const tickers = [...this.#feed.symbols.values()].filter(isDue).map(({ ticker }) => ticker)
-    for (let start = 0; start < tickers.length; start += 250) {
-      const { data } = await client.query(SymbolsDocument, { tickers: tickers.slice(start, start + 250) })
-      for (const symbol of data?.symbols.nodes ?? []) this.learn(symbol)
+    const aged = [...this.get().symbols.values()].filter((card) => card.freshUntil && Date.parse(card.freshUntil) <= now)
+    for (let start = 0; start < aged.length; start += PAGE) {
+      const asked = new Map(aged.slice(start, start + PAGE).map((card) => [card.ticker, card]))
+      const { data } = await client.query(SymbolsDocument, { tickers: [...asked.keys()] })
+      for (const symbol of data?.symbols.nodes ?? []) {
+        const isAsItWas = this.#held(symbol.ticker) === asked.get(symbol.ticker)
+        if (isAsItWas) this.#change(symbol) // else an event was faster than the answer
+      }
     }
-    if (!this.#changed.size) this.#ageing = setTimeout(() => this.#age(), RETRY_MS)
-  }
-
-  #set(feed: Feed) {
-    this.#feed = feed
-    this.#age()
-    for (const listener of this.#listeners) listener()
   }
 }
 

@@ -1,50 +1,72 @@
-// The last closes of the symbols that are on the screen: asked for together, when they come into sight.
+// The last closes of the symbols that are on the screen: asked for together, while they are in sight.
 import { useEffect, useRef, useState } from 'react'
 import { client } from '../api/client'
+import { era } from '../api/connection'
 import { SparksDocument } from '../gql'
 
 const TOGETHER_MS = 60
+const RETRY_MS = 3_000
 const MOST = 100
 
 type Spark = readonly number[]
+type Wish = { asOf: string | null; give: (closes: Spark) => void }
 
 const known = new Map<string, { asOf: string | null; closes: Spark }>()
-let wanted = new Map<string, { asOf: string | null; give: (closes: Spark) => void }>()
+const wishes = new Map<string, Wish>()
+let isAsking = false
 
-async function ask() {
-  const asked = [...wanted]
-  wanted = new Map()
-  for (let start = 0; start < asked.length; start += MOST) {
-    const some = new Map(asked.slice(start, start + MOST))
-    const { data } = await client.query(SparksDocument, { tickers: [...some.keys()] })
-    for (const { ticker, bars } of data?.symbols.nodes ?? []) {
-      const closes = bars.nodes.map(({ close }) => Number(close))
-      const want = some.get(ticker)
-      known.set(ticker, { asOf: want?.asOf ?? null, closes })
-      want?.give(closes)
-    }
+era.follow(() => known.clear())
+
+/** Gives the closes when they are there; not, once it is taken back. */
+function wish(ticker: string, asOf: string | null, give: Wish['give']): () => void {
+  const found = known.get(ticker)
+  if (found?.asOf === asOf) {
+    give(found.closes)
+    return () => {}
+  }
+  const mine = { asOf, give }
+  wishes.set(ticker, mine)
+  if (!isAsking) setTimeout(ask, TOGETHER_MS)
+  isAsking = true
+  return () => {
+    if (wishes.get(ticker) === mine) wishes.delete(ticker)
   }
 }
 
-function want(ticker: string, asOf: string | null, give: (closes: Spark) => void) {
-  const found = known.get(ticker)
-  if (found?.asOf === asOf) return give(found.closes)
-  if (!wanted.size) setTimeout(() => void ask(), TOGETHER_MS)
-  wanted.set(ticker, { asOf, give })
+/** One request at a time: what is wished for meanwhile goes into the next. */
+async function ask() {
+  const asked = new Map([...wishes].slice(0, MOST))
+  const data = asked.size ? (await client.query(SparksDocument, { tickers: [...asked.keys()] })).data : undefined
+  const found = new Map(data?.symbols.nodes.map(({ ticker, bars }) => [ticker, bars.nodes.map(({ close }) => Number(close))]))
+  for (const [ticker, mine] of data ? asked : []) {
+    const closes = found.get(ticker) ?? []
+    known.set(ticker, { asOf: mine.asOf, closes })
+    if (wishes.get(ticker) !== mine) continue
+    wishes.delete(ticker)
+    mine.give(closes)
+  }
+  isAsking = wishes.size > 0
+  if (isAsking) setTimeout(ask, data ? TOGETHER_MS : RETRY_MS)
 }
 
-/** The closes, once the element is in sight, and again whenever there are newer bars; null until then. */
+/** The closes, once the element is in sight, and again when there are newer bars while it is; null until then. */
 export function useSpark(ticker: string, asOf: string | null) {
   const ref = useRef<HTMLDivElement>(null)
-  const [isSeen, see] = useState(false)
   const [closes, setCloses] = useState<Spark | null>(null)
   useEffect(() => {
-    const observer = new IntersectionObserver(([entry]) => entry?.isIntersecting && see(true), { rootMargin: '200px' })
+    let takeBack = () => {}
+    const observer = new IntersectionObserver(
+      (entries) => {
+        takeBack()
+        takeBack = entries.at(-1)!.isIntersecting ? wish(ticker, asOf, setCloses) : () => {}
+      },
+      { rootMargin: '200px' },
+    )
     observer.observe(ref.current!)
-    return () => observer.disconnect()
-  }, [])
-  useEffect(() => {
-    if (isSeen) want(ticker, asOf, setCloses)
-  }, [isSeen, ticker, asOf])
+    return () => {
+      observer.disconnect()
+      takeBack()
+    }
+  }, [ticker, asOf])
   return { ref, closes }
 }
