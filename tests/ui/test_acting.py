@@ -312,7 +312,7 @@ def test_one_of_earlier_is_tracked_again(page: Page, service: Service, look: Loo
     field.fill("intc")
     field.press("Enter")
     refusal = page.get_by_role("dialog").get_by_role("alert")
-    expect(refusal).to_contain_text("intc was tracked before, and its history is kept.")
+    expect(refusal).to_contain_text("INTC was tracked before, and its history is kept.")
     look(f"symbols-again-{theme}")
     assert violations(page) == []
     refusal.get_by_role("button", name="Track it again").click()
