@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 
 import httpx
 
+from domain.errors import Trouble
 from tests.support.inquiries import Clerk, Inquiries, Inquiry
 from tests.support.process import ROOT, START_SECONDS, template
 from web.demo import DEMO_CLOCK, demo_settings, fill
@@ -143,6 +144,9 @@ class Keeper:
 
     def answer(self, inquiry: Inquiry) -> None:
         self._loop.call_soon_threadsafe(inquiry.answer)
+
+    def refuse(self, inquiry: Inquiry, trouble: Trouble) -> None:
+        self._loop.call_soon_threadsafe(inquiry.refuse, trouble)
 
     def _run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)

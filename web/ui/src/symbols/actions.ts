@@ -119,7 +119,7 @@ export async function add(input: AddSymbolInput): Promise<NotAdded | null> {
     case 'InvalidTicker':
       return { text: answer.message, suggestions: answer.suggestions }
     case 'VersionConflict': {
-      const before = `${input.ticker} was tracked before, and its history is kept.`
+      const before = `${input.ticker.toUpperCase()} was tracked before, and its history is kept.`
       return { text: input.expectedVersion === undefined ? before : answer.message, version: answer.currentVersion }
     }
     default:
