@@ -77,7 +77,7 @@ function Start({ ticker }: { ticker: string }) {
 
   return (
     <form className="backfill-form" aria-label="Start a backfill" onSubmit={(event) => void submit(event)}>
-      <Field label="Bars">
+      <Field label="Bars of">
         <select className="input" name="interval" defaultValue="ONE_DAY">
           {INTERVALS.filter(([interval]) => interval === 'ONE_DAY' || interval === 'ONE_MINUTE').map(([interval]) => (
             <option key={interval} value={interval}>
