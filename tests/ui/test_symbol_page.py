@@ -30,6 +30,7 @@ HOLE_DAY = "2026-03-27"
 """A day of AAPL's minutes in which the sample market has two fewer."""
 NO_MINUTES = "2026-03-26"
 BACKFILL = """mutation($input: BackfillSymbolInput!) { backfillSymbol(input: $input) { __typename } }"""
+START = "mutation($input: StartSessionInput!) { startSession(input: $input) { __typename } }"
 STATE = "query($t: String!) { symbol(ticker: $t) { backfill { status error recordsInserted } } }"
 BARS = """query($t: String!, $i: Interval!) { symbol(ticker: $t) { bars(interval: $i) {
     nodes { openTime open high low close volume } } } }"""
@@ -52,6 +53,13 @@ TALLY = """(canvas, wanted) => {
     }
     return { width, rows }
 }"""
+WATCH_OBSERVERS = """
+window.observing = new Set()
+window.ResizeObserver = class extends ResizeObserver {
+    observe(...what) { observing.add(this); super.observe(...what) }
+    disconnect() { observing.delete(this); super.disconnect() }
+}"""
+"""A chart watches its size for as long as it is not removed."""
 RISE, FALL, SURFACE, DARK_SURFACE = (13, 138, 104), (209, 67, 67), (255, 255, 255), (20, 27, 31)
 GAP = (238, 214, 179)
 """What tokens.css says of --rise, --fall and --surface; and of a gap's band, a part of --warn-line on the surface."""
@@ -367,6 +375,49 @@ def test_a_refresh_from_here_moves_what_is_shown(page: Page, serve: Callable[...
         expect(chart(page)).to_have_accessible_name(re.compile(f": {after} bars"))
 
 
+def start_live(service: Service, ticker: str) -> int:
+    """A live session of it, at work; its version."""
+    wanted = {"mode": "LIVE", "tickers": [ticker], "expectedVersion": 0}
+    answer = service.ask(START, input=wanted)["startSession"]
+    assert answer["__typename"] == "SessionChanged"
+    for _ in range(300):
+        if (session := service.ask("{ session { active version } }")["session"])["active"]:
+            return int(session["version"])
+        time.sleep(0.1)
+    raise AssertionError("it has not become active")
+
+
+def test_what_a_session_withholds_is_said(page: Page, service: Service, look: Look) -> None:
+    backfilled(service, "AAPL", "ONE_MINUTE", "2026-03-25", HOLE_DAY)
+    version = start_live(service, "AAPL")
+    page.goto(symbol_url(service, "AAPL", "1m"))
+    expect(chart(page)).to_have_accessible_name(re.compile("500 bars .* to 27 Mar 2026"))
+    note = panel(page, "Bars").get_by_text("Withheld.")
+    expect(note).to_have_count(0)
+    service.ask("mutation($v: Int!) { pauseSession(expectedVersion: $v) { __typename } }", v=version)
+    expect(note).to_be_visible()
+    expect(chart(page)).to_have_accessible_name(re.compile("390 bars from 25 Mar 2026.* to 25 Mar 2026"))
+    look("symbol-withheld")
+    assert violations(page) == []
+    service.ask("mutation($v: Int!) { resumeSession(expectedVersion: $v) { __typename } }", v=version + 1)
+    expect(note).to_have_count(0)
+    expect(chart(page)).to_have_accessible_name(re.compile(" to 27 Mar 2026"))
+
+
+def test_bars_of_a_live_session_come_as_they_complete(page: Page, serve: Callable[..., Service]) -> None:
+    service = serve(FRESHTAPE_CLOCK="2026-03-27T12:00:30Z")
+    backfilled(service, "BTC-USD", "ONE_MINUTE", HOLE_DAY, HOLE_DAY)
+    start_live(service, "BTC-USD")
+    page.goto(symbol_url(service, "BTC-USD", "1m"))
+    expect(chart(page)).to_have_accessible_name(re.compile(r"to 27 Mar 2026, 1\d:\d\d,"))
+    before = chart(page).get_attribute("aria-label")
+    assert before is not None
+    (shown,) = re.findall(r": (\d+) bars", before)
+    expect(chart(page)).to_have_accessible_name(re.compile(rf": {int(shown) + 1} bars"), timeout=100_000)
+    newest = service.ask(BARS, t="BTC-USD", i="ONE_MINUTE")["symbol"]["bars"]["nodes"][-1]
+    expect(chart(page)).to_have_accessible_name(re.compile(f"last close {float(newest['close']):,.2f}"))
+
+
 def changed_market(folder: Path) -> Path:
     """The sample market as a provider tells it that has corrected AAPL's last close by ten cents."""
     market = Path(shutil.copytree(BUNDLED_SAMPLE, folder / "corrected"))
@@ -492,13 +543,16 @@ def test_anybody_can_use_it(page: Page, service: Service, look: Look, theme: The
 
 
 def test_nothing_of_a_chart_is_left_when_one_leaves(page: Page, service: Service) -> None:
+    page.add_init_script(WATCH_OBSERVERS)
     page.goto(symbol_url(service, "AAPL"))
     for _ in range(3):
         expect(chart(page)).to_have_accessible_name(re.compile("252 bars"))
+        assert page.evaluate("observing.size") > 0
         page.get_by_text("1m", exact=True).click()
         page.get_by_text("1d", exact=True).click()
         page.get_by_role("link", name="Symbols", exact=True).click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Symbols")
         assert page.locator("canvas").count() == 0
+        assert page.evaluate("observing.size") == 0
         page.get_by_text("Dark", exact=True).click()  # a chart that is gone and still followed the theme would complain
         page.get_by_role("link", name="AAPL", exact=True).click()
