@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 
 from tests.support.dashboards import Look, Service, copy_of, fill_market, served
 
@@ -25,6 +25,7 @@ QUIET = [
     # Whatever a page might ask for elsewhere is not there.
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 ]
+expect.set_options(timeout=15_000)  # a machine that is busy is no failure
 NOTE_VIOLATIONS = """
 window.violations = []
 addEventListener('securitypolicyviolation', (event) => violations.push(`${event.effectiveDirective} ${event.blockedURI}`))

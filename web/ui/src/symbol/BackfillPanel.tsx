@@ -11,6 +11,7 @@ import {
 import { count, words } from '../kit/figures'
 import { Badge, Facts, Field, Notice, type Tone } from '../kit/kit'
 import { Ago } from '../kit/times'
+import { tell } from '../kit/toasts'
 import { type Card, symbolFeed } from '../symbols/feed'
 import { INTERVALS } from './intervals'
 import { ReadPanel } from './ReadPanel'
@@ -60,10 +61,8 @@ function State({ backfill, exchange }: { backfill: Backfill; exchange: string | 
   )
 }
 
-type Said = { tone: Tone; text: string }
-
 function Start({ ticker }: { ticker: string }) {
-  const [said, say] = useState<Said | null>(null)
+  const [refusal, setRefusal] = useState<string | null>(null)
   const [isBusy, setBusy] = useState(false)
 
   async function submit(event: FormEvent<HTMLFormElement>) {
@@ -71,13 +70,13 @@ function Start({ ticker }: { ticker: string }) {
     const form = new FormData(event.currentTarget)
     const [from, to] = [form.get('from'), form.get('to')].map((day) => (typeof day === 'string' && day ? day : null))
     setBusy(true)
-    say(await start(ticker, form.get('interval') as Interval, from ?? null, to ?? null))
+    setRefusal(await start(ticker, form.get('interval') as Interval, from ?? null, to ?? null))
     setBusy(false)
   }
 
   return (
     <form className="backfill-form" aria-label="Start a backfill" onSubmit={(event) => void submit(event)}>
-      <Field label="Bars">
+      <Field label="Bars of">
         <select className="input" name="interval" defaultValue="ONE_DAY">
           {INTERVALS.filter(([interval]) => interval === 'ONE_DAY' || interval === 'ONE_MINUTE').map(([interval]) => (
             <option key={interval} value={interval}>
@@ -96,10 +95,10 @@ function Start({ ticker }: { ticker: string }) {
         {isBusy ? 'Starting…' : 'Start a backfill'}
       </button>
       <p className="soft small hint">Days that are left out: as usual up to today. Only what is missing is fetched.</p>
-      {said && (
+      {refusal && (
         <div className="hint">
-          <Notice tone={said.tone} role={said.tone === 'warn' ? 'alert' : 'status'}>
-            {said.text}
+          <Notice tone="warn" role="alert">
+            {refusal}
           </Notice>
         </div>
       )}
@@ -107,11 +106,13 @@ function Start({ ticker }: { ticker: string }) {
   )
 }
 
-async function start(ticker: string, interval: Interval, from: string | null, to: string | null): Promise<Said> {
+/** Why it was not started; null when it was. */
+async function start(ticker: string, interval: Interval, from: string | null, to: string | null): Promise<string | null> {
   const { data, error } = await client.mutation(BackfillSymbolDocument, { input: { ticker, interval, from, to } })
   const answer = data?.backfillSymbol
-  if (!answer) return { tone: 'warn', text: sentence(error!) }
-  if (answer.__typename !== 'BackfillStarted') return { tone: 'warn', text: answer.message }
+  if (!answer) return sentence(error!)
+  if (answer.__typename !== 'BackfillStarted') return answer.message
   symbolFeed.learn(answer.symbol)
-  return { tone: 'info', text: 'It is queued, and starts by itself. Its state is shown above.' }
+  tell(`The backfill of ${ticker} is queued, and starts by itself.`)
+  return null
 }

@@ -55,7 +55,7 @@ export function Details({ symbol }: { symbol: Card }) {
 function Head({ symbol }: { symbol: Card }) {
   const { ticker, name, assetClass, exchange, currency, lastPrice, lastUpdated, status } = symbol
   return (
-    <div className={`symbol-head ${symbol.isStale ? 'stale' : ''}`}>
+    <div className="symbol-head">
       <div className="page-head">
         <h1>{ticker}</h1>
         {name && <p className="soft">{name}</p>}

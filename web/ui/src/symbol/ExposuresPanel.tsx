@@ -26,7 +26,7 @@ function Exposures({ exposures }: { exposures: readonly Exposure[] }) {
   if (!exposures.length) return <Empty title="No factors are known">They are measured when a symbol is onboarded.</Empty>
   const widest = Math.max(1, ...exposures.map(({ beta }) => Math.abs(beta ?? 0)))
   return (
-    <Table label="Factor exposures">
+    <Table label="Exposures by factor">
       <thead>
         <tr>
           <th scope="col">Factor</th>
