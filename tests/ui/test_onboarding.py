@@ -62,7 +62,7 @@ def line(page: Page, number: int) -> Locator:
 
 
 def said(page: Page) -> Locator:
-    return page.get_by_role("region", name="What is in it").get_by_role("status")
+    return page.get_by_role("region", name="What is in it").get_by_role("status").first
 
 
 def job(page: Page, where: str, ticker: str) -> Locator:
