@@ -24,7 +24,7 @@ export function Exposures({ exposures }: { exposures: readonly Exposure[] }) {
             {exposure.beta !== null && <Bar share={exposure.beta / scale} />}
           </span>
           <span className="beta">{exposure.beta === null ? '–' : signed(exposure.beta)}</span>
-          <span className="basis">{basis(exposure)}</span>
+          {basis(exposure) && <span className="basis">{basis(exposure)}</span>}
         </li>
       ))}
     </ul>

@@ -1,8 +1,8 @@
 /** Runs it a moment after it was asked for: once for all who ask meanwhile, and never twice at a time. */
-export function soon(run: () => Promise<void>, milliseconds: number): () => void {
+export function soon(run: () => Promise<void>, moment: number): (wait?: number) => void {
   let isDue = false
   let isAskedAgain = false
-  return function ask() {
+  return function ask(wait = moment) {
     isAskedAgain = true
     if (isDue) return
     isDue = true
@@ -11,6 +11,6 @@ export function soon(run: () => Promise<void>, milliseconds: number): () => void
       await run()
       isDue = false
       if (isAskedAgain) ask()
-    }, milliseconds)
+    }, wait)
   }
 }

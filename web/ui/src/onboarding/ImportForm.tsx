@@ -1,6 +1,6 @@
 import { type FormEvent, useEffect, useId, useRef, useState } from 'react'
 import { Button, Field, Notice, Panel } from '../kit/kit'
-import { check, edit, rename, take, useImporting } from './importing'
+import { check, edit, paste, rename, take, useImporting } from './importing'
 
 const EXAMPLE = 'symbol,quantity,entry price,entry date\nAAPL,10,190.50,2024-05-02\nTSM,-4,210,'
 const LONGEST_NAME = 200
@@ -52,6 +52,7 @@ export function ImportForm() {
             placeholder={EXAMPLE}
             value={text}
             onChange={({ target }) => edit(target.value)}
+            onPaste={(event) => paste(event.clipboardData.getData('text/plain'), event.currentTarget) && event.preventDefault()}
           />
         </Field>
         <div className="line">

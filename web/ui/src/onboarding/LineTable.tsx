@@ -2,9 +2,11 @@ import { exact } from '../kit/figures'
 import { useFirst } from '../kit/first'
 import { Badge, Table } from '../kit/kit'
 import { Day } from '../kit/times'
-import type { Line, Mistake, Row } from './lines'
+import { isWrong, type Line, type Mistake, type Row } from './lines'
 
 const FIRST = 200
+const LOT = ['Symbol', 'Quantity', 'Entry price', 'Entry date', 'Exit date']
+const NUMBERS = new Set(['Quantity', 'Entry price'])
 
 /** A file's lines: the lots they are, or all that is wrong with them. */
 export function LineTable({ label, lines, unknown }: { label: string; lines: readonly Line[]; unknown: ReadonlySet<string> }) {
@@ -17,15 +19,17 @@ export function LineTable({ label, lines, unknown }: { label: string; lines: rea
             <th scope="col" className="number">
               Line
             </th>
-            <th scope="col">Symbol</th>
-            <th scope="col" className="number">
-              Quantity
-            </th>
-            <th scope="col" className="number">
-              Entry price
-            </th>
-            <th scope="col">Entry date</th>
-            <th scope="col">Exit date</th>
+            {shown.every(isWrong) ? (
+              <th scope="col" colSpan={LOT.length}>
+                Mistakes
+              </th>
+            ) : (
+              LOT.map((head) => (
+                <th key={head} scope="col" className={NUMBERS.has(head) ? 'number' : undefined}>
+                  {head}
+                </th>
+              ))
+            )}
           </tr>
         </thead>
         <tbody>
@@ -67,27 +71,29 @@ function Bad({ number, raw, mistakes }: { number: number; raw: string; mistakes:
         <span aria-hidden>✕ </span>
         {number}
       </th>
-      <td colSpan={5}>
-        <code>{raw || '(an empty line)'}</code>
-        <ul>
-          {mistakes.map(({ column, value, code, message, hint }) => (
-            <li key={`${code} ${column}`}>
-              {column && (
-                <strong>
-                  {column}
-                  {value && (
-                    <>
-                      {' '}
-                      <code>{value}</code>
-                    </>
-                  )}
-                  :{' '}
-                </strong>
-              )}
-              {message} {hint}
-            </li>
-          ))}
-        </ul>
+      <td colSpan={LOT.length}>
+        <div className="across">
+          <code>{raw || '(an empty line)'}</code>
+          <ul>
+            {mistakes.map(({ column, value, code, message, hint }) => (
+              <li key={`${code} ${column}`}>
+                {column && (
+                  <strong>
+                    {column}
+                    {value && (
+                      <>
+                        {' '}
+                        <code>{value}</code>
+                      </>
+                    )}
+                    :{' '}
+                  </strong>
+                )}
+                {message} {hint}
+              </li>
+            ))}
+          </ul>
+        </div>
       </td>
     </tr>
   )

@@ -5,7 +5,7 @@ import { onboardingFeed, useOnboarding } from './feed'
 import { JobRow } from './JobList'
 import { inOrder, isActive, type Job, newestByTicker } from './jobs'
 
-const FIRST = 20
+const FIRST = 10
 
 /** The queue as it is for everybody, and what has ended of late. */
 export function QueuePanel() {

@@ -1,22 +1,22 @@
 // A file as text, or why it is none.
-export const MAX_BYTES = 1024 * 1024
+const MAX_BYTES = 1024 * 1024
+const LONGEST_NAME = 200
 
 export type Read = { text: string; name: string } | { refusal: string }
 
 export async function read(file: File): Promise<Read> {
-  if (file.size > MAX_BYTES)
-    return { refusal: `${file.name} is larger than 1 MiB. Import it in parts, each under a name of its own.` }
+  const isLarge = tooLarge(file.name, file.size)
+  if (isLarge) return { refusal: isLarge }
   if (file.size === 0) return { refusal: `${file.name} is empty.` }
   const text = decoded(await file.arrayBuffer())
   if (text === null) return { refusal: `${file.name} is no text in UTF-8. Export it as CSV, in UTF-8.` }
-  return {
-    text,
-    name: file.name
-      .replace(/\.[^.]+$/, '')
-      .trim()
-      .slice(0, 200),
-  }
+  const stem = file.name.replace(/\.[^.]+$/, '').trim()
+  return { text, name: stem.slice(0, LONGEST_NAME) }
 }
+
+/** Said here, before so much is sent. */
+export const tooLarge = (what: string, size: number): string | null =>
+  size > MAX_BYTES ? `${what} is larger than 1 MiB. Import it in parts, each under a name of its own.` : null
 
 function decoded(bytes: ArrayBuffer): string | null {
   try {

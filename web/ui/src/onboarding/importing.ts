@@ -4,7 +4,7 @@ import { client, sentence } from '../api/client'
 import { ImportPortfolioDocument, type ImportPortfolioInput, type ImportPortfolioMutation } from '../gql'
 import { Store, useStore } from '../kit/store'
 import { onboardingFeed } from './feed'
-import { read } from './file'
+import { read, tooLarge } from './file'
 import type { Checked, Mistake } from './lines'
 
 type Answer = ImportPortfolioMutation['importPortfolio']
@@ -28,6 +28,7 @@ export type Refusal = { text: string; version?: number }
 
 export type Done = { id: string; name: string; pendingTickers: readonly string[]; rejected: readonly Mistake[]; text: string }
 
+const LONG = 10_000
 const NOTHING: Importing = {
   name: '',
   isNamed: false,
@@ -48,6 +49,19 @@ const set = (news: Partial<Importing>) => importing.set({ ...importing.get(), ..
 export const rename = (name: string) => set({ name, isNamed: name !== '', refusal: null })
 
 export const edit = (text: string) => set({ text, unread: null })
+
+/** Of a long text, which the browser would take minutes to type in: whether it is taken care of here. */
+export function paste(pasted: string, into: HTMLTextAreaElement): boolean {
+  if (pasted.length < LONG) return false
+  const unread = tooLarge('This text', pasted.length)
+  if (unread) {
+    set({ unread })
+    return true
+  }
+  into.setRangeText(pasted, into.selectionStart, into.selectionEnd, 'end')
+  edit(into.value)
+  return true
+}
 
 export const startOver = () => importing.set(NOTHING)
 

@@ -15,7 +15,7 @@ export function OpenLots({ lots }: { lots: readonly Lot[] }) {
   const [shown, more] = useFirst(lots, FIRST)
   return (
     <>
-      <Table label="Positions">
+      <Table label="Open lots">
         <Heads
           heads={[
             'Symbol',
@@ -58,7 +58,7 @@ function OpenLot({ lot }: { lot: Lot }) {
       {note && (
         <tr>
           <td colSpan={9}>
-            <p className="warning">
+            <p className="warning across">
               <span aria-hidden>⚠ </span>
               {lot.ticker}: {note}
             </p>

@@ -5,7 +5,7 @@ import type { Card } from './feed'
 export function caveats({ snapshot, status, pendingTickers }: Card, old: readonly string[] = []): string[] {
   if (!snapshot) return status === 'PENDING' ? [] : ['None of its open lots has a price.']
   return [
-    snapshot.isStale && `Prices are old. Not up to date: ${old.join(', ') || 'at least one of its symbols'}.`,
+    snapshot.isStale && `Prices are old: those of ${old.join(', ') || 'at least one of its symbols'}.`,
     !snapshot.isComplete &&
       (pendingTickers.length
         ? 'Not complete: symbols are still on their way.'

@@ -29,7 +29,11 @@ export function usePortfolios() {
       const { data, error } = await client.query(PortfoliosDocument, {})
       set((before) => (data ? { found: data.portfolios, error: null } : { ...before, error: sentence(error!) }))
     }
-    const kept = keepRead(read, read, () => true)
+    const kept = keepRead(
+      read,
+      () => kept.again(),
+      () => true,
+    )
     again.current = kept.again
     return kept.end
   }, [])
@@ -51,7 +55,7 @@ export function usePortfolio(id: string) {
     }
     const look = async () => {
       const { data } = await client.query(PortfolioVersionDocument, { id })
-      if (data && data.portfolio?.version !== version) await read()
+      if (data && data.portfolio?.version !== version) kept.again()
     }
     const unfollow = followJobs(id)
     const kept = keepRead(read, look, (ticker) => held.has(ticker))

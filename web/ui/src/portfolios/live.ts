@@ -13,11 +13,11 @@ const nothing = () => {}
  */
 export function keepRead(
   read: () => Promise<void>,
-  look: () => Promise<void>,
+  look: () => void,
   matters: (ticker: string) => boolean,
 ): { again: () => void; end: () => void } {
   const again = soon(read, SOON_MS)
-  const timer = setInterval(() => void (document.hidden || look()), EVERY_MS)
+  const timer = setInterval(() => document.hidden || look(), EVERY_MS)
   const ends = [
     () => clearInterval(timer),
     symbolFeed.follow(nothing),
@@ -26,7 +26,7 @@ export function keepRead(
     onboardingFeed.watch(({ ticker }) => matters(ticker) && again()),
     connection.follow(() => connection.get().state === 'connected' && again()),
   ]
-  void read()
+  again(0)
   return {
     again,
     end: () => {
