@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 
 import httpx
 
+from domain.errors import Trouble
 from tests.support.inquiries import Clerk, Inquiries, Inquiry
 from tests.support.process import ROOT, START_SECONDS, template
 from web.demo import DEMO_CLOCK, demo_settings, fill
@@ -48,12 +49,12 @@ class Service:
 
     _numbers = count()
 
-    def __init__(self, folder: Path, environment: dict[str, str], *arguments: str) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], mutants: tuple[str, ...], *arguments: str) -> None:
         errors = folder / f"stderr-{next(self._numbers)}"
         wanted = {
             "arguments": ["serve", *arguments],
             "environment": environment,
-            "mutants": (),
+            "mutants": mutants,
             "folder": str(folder),
             "errors": str(errors),
             "ended": str(errors.with_suffix(".ended")),
@@ -89,7 +90,7 @@ class Service:
 
 
 @contextmanager
-def served(database: Path, *arguments: str, **environment: str) -> Iterator[Service]:
+def served(database: Path, *arguments: str, mutants: tuple[str, ...] = (), **environment: str) -> Iterator[Service]:
     """On the evening of the sample market, with its workers, until the block ends."""
     everything = {
         **os.environ,
@@ -101,7 +102,7 @@ def served(database: Path, *arguments: str, **environment: str) -> Iterator[Serv
         "BACKFILL_CRON": "",
         **environment,
     }
-    service = Service(database.parent, everything, *arguments)
+    service = Service(database.parent, everything, mutants, *arguments)
     try:
         yield service
     finally:
@@ -143,6 +144,9 @@ class Keeper:
 
     def answer(self, inquiry: Inquiry) -> None:
         self._loop.call_soon_threadsafe(inquiry.answer)
+
+    def refuse(self, inquiry: Inquiry) -> None:
+        self._loop.call_soon_threadsafe(inquiry.refuse, Trouble.DOWN)
 
     def _run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
