@@ -66,6 +66,15 @@ function Header() {
   )
 }
 
+/** A ticker as an address writes it: with its slash, or with that as %2F. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text // a lone % is no code
+  }
+}
+
 function Main() {
   const [path] = useLocation()
   const main = useRef<HTMLElement>(null)
@@ -84,9 +93,7 @@ function Main() {
           <Route path="/symbols">
             <Redirect to="/" />
           </Route>
-          <Route path="/symbols/:ticker">
-            {({ ticker }) => <SymbolPage key={ticker} ticker={decodeURIComponent(ticker)} />}
-          </Route>
+          <Route path="/symbols/*">{({ '*': ticker }) => <SymbolPage key={ticker} ticker={decoded(ticker)} />}</Route>
           <Route path="/onboarding" component={OnboardingPage} />
           <Route path="/portfolios" component={PortfoliosPage} />
           <Route path="/portfolios/:id">{({ id }) => <PortfolioPage key={id} id={decodeURIComponent(id)} />}</Route>

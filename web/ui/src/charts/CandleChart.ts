@@ -7,35 +7,31 @@ import {
   createChart,
   HistogramSeries,
   type IChartApi,
-  type IPriceLine,
   type ISeriesApi,
-  LineStyle,
   TickMarkType,
   type UTCTimestamp,
 } from 'lightweight-charts'
-import { digitsOf } from '../kit/figures'
-import { Bands } from './bands'
+import { digitsOf, figureOf } from '../kit/figures'
 import { type Candle, continuesAt, type Gap, gapsBetween, type Line, withinReach } from './candles'
 import { colour } from './colours'
+import { GapBands, LevelLines } from './marks'
 
-const TONES = { good: '--rise', bad: '--fall', plain: '--line-strong' } as const
 const FIRST_BAR_WIDTH = 7
 const ROOM_RIGHT = 4
 /** So near to the oldest bar, older ones are wanted. */
 const NEAR = 12
 
 export type Hearers = { onHover: (time: number | null) => void; onBeginning: () => void }
-export type Times = { tick: (seconds: number, isDate: boolean) => string; full: (seconds: number) => string }
+export type Times = { isDaily: boolean; tick: (seconds: number, isDate: boolean) => string; full: (seconds: number) => string }
 
 export class CandleChart {
   readonly #chart: IChartApi
   readonly #series: ISeriesApi<'Candlestick'>
   readonly #volumes: ISeriesApi<'Histogram'>
-  readonly #bands = new Bands()
+  readonly #bands = new GapBands()
+  readonly #levels = new LevelLines()
   #candles: readonly Candle[] = []
   #gaps: readonly Gap[] = []
-  #lines: readonly Line[] = []
-  #drawn: IPriceLine[] = []
 
   constructor(element: HTMLElement, times: Times, hear: Hearers) {
     this.#chart = createChart(element, {
@@ -43,9 +39,13 @@ export class CandleChart {
       // The logo would put a style sheet into the page, which its policy refuses; the attribution stands below the chart.
       layout: { attributionLogo: false, fontFamily: getComputedStyle(element).fontFamily },
       crosshair: { mode: CrosshairMode.Normal },
+      // The wheel and a finger that go up or down scroll the page.
+      handleScale: { mouseWheel: false },
+      handleScroll: { vertTouchDrag: false },
       localization: { timeFormatter: (time: UTCTimestamp) => times.full(time) },
       timeScale: {
         rightOffset: ROOM_RIGHT,
+        timeVisible: !times.isDaily,
         tickMarkFormatter: (time: UTCTimestamp, type: TickMarkType) => times.tick(time, type < TickMarkType.Time),
       },
     })
@@ -61,6 +61,7 @@ export class CandleChart {
     this.#series.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.26 } })
     this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } })
     this.#series.attachPrimitive(this.#bands)
+    this.#series.attachPrimitive(this.#levels)
     this.#chart.subscribeCrosshairMove(({ time }) => hear.onHover(typeof time === 'number' ? time : null))
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       if (range && this.#candles.length && range.from < NEAR) hear.onBeginning()
@@ -80,17 +81,23 @@ export class CandleChart {
   }
 
   draw(lines: readonly Line[]) {
-    this.#lines = lines
-    for (const line of this.#drawn) this.#series.removePriceLine(line)
-    this.#drawn = lines.map(({ price, label, tone }) =>
-      this.#series.createPriceLine({
-        price,
-        title: label,
-        color: colour(TONES[tone]),
-        lineWidth: 1,
-        lineStyle: LineStyle.Dashed,
-      }),
-    )
+    this.#levels.show(lines)
+  }
+
+  /** Shows so many times the bars that are shown now, up to the same one. */
+  zoom(times: number) {
+    const range = this.#chart.timeScale().getVisibleLogicalRange()
+    if (range)
+      this.#chart.timeScale().setVisibleLogicalRange({ from: range.to - (range.to - range.from) * times, to: range.to })
+  }
+
+  /** Goes by such a share of what is shown; to older bars where it is negative. */
+  move(share: number) {
+    const range = this.#chart.timeScale().getVisibleLogicalRange()
+    if (!range) return
+    const newest = this.#candles.length + this.#gaps.length + ROOM_RIGHT
+    const by = Math.min((range.to - range.from) * share, newest - range.to)
+    this.#chart.timeScale().setVisibleLogicalRange({ from: range.from + by, to: range.to + by })
   }
 
   recolour() {
@@ -115,8 +122,6 @@ export class CandleChart {
       borderDownColor: fall,
     })
     this.#volumes.setData(this.#candles.map(bar))
-    this.draw(this.#lines)
-    this.#bands.show(this.#gaps)
   }
 
   remove() {
@@ -124,8 +129,8 @@ export class CandleChart {
   }
 
   #setAll(isFirst: boolean) {
-    const digits = digitsOf(this.#candles.at(-1)?.close ?? 0)
-    this.#series.applyOptions({ priceFormat: { type: 'price', precision: digits, minMove: 10 ** -digits } })
+    const close = this.#candles.at(-1)?.close ?? 0
+    this.#series.applyOptions({ priceFormat: { type: 'custom', formatter: figureOf(close), minMove: 10 ** -digitsOf(close) } })
     const held = this.#candles.map(({ time, open, high, low, close }) => ({
       time: time as UTCTimestamp,
       open,
@@ -155,17 +160,17 @@ export class CandleChart {
     const { low, high } = withinReach(
       minValue,
       maxValue,
-      this.#lines.map(({ price }) => price),
+      this.#levels.lines.map(({ price }) => price),
     )
     return { ...info, priceRange: { minValue: low, maxValue: high } }
   }
 }
 
-const bar = ({ time, open, close, volume }: Candle) => ({
-  time: time as UTCTimestamp,
-  value: volume,
-  color: colour(close < open ? '--fall' : '--rise', 0.4),
-})
+/** Of what has no volume, as currencies have none, there is nothing to see. */
+const bar = ({ time, open, close, volume }: Candle) =>
+  volume > 0
+    ? { time: time as UTCTimestamp, value: volume, color: colour(close < open ? '--fall' : '--rise', 0.4) }
+    : { time: time as UTCTimestamp }
 
 const isSameGaps = (one: readonly Gap[], other: readonly Gap[]) =>
   one.length === other.length && one.every(({ start }, index) => start === other[index]!.start)

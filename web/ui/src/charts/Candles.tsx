@@ -1,7 +1,7 @@
 import { type ComponentType, lazy, Suspense, useMemo, useState } from 'react'
-import { count, digitsOf } from '../kit/figures'
+import { count, figureOf, many } from '../kit/figures'
 import { Skeleton, Table } from '../kit/kit'
-import { type Candle, describe, type Gap, type Line } from './candles'
+import { type Candle, describe, type Gap, gapsBetween, type Line } from './candles'
 import type { PlotProps } from './Plot'
 import './charts.css'
 
@@ -44,32 +44,37 @@ export function Candles(props: CandlesProps) {
   const figure = figureOf(last?.close ?? 0)
   const shown = hovered === null ? last : candles.find(({ time }) => time === hovered)
   const gap = hovered === null ? undefined : gaps.find(({ start }) => start === hovered)
+  const marks = [many(lines.length, 'level'), many(gapsBetween(candles, gaps).length, 'gap')].filter(
+    (one) => !one.startsWith('0 '),
+  )
   return (
     <figure className={`candles ${props.withheld ? 'withheld' : ''}`}>
       <p className="legend" aria-hidden>
         {gap && <b>{gap.label}</b>}
         {!gap && shown && (
           <>
-            <b>{times.full(shown.time)}</b> O {figure(shown.open)} H {figure(shown.high)} L {figure(shown.low)} C{' '}
-            <b className={shown.close < shown.open ? 'fall' : 'rise'}>{figure(shown.close)}</b>
-            {shown.volume > 0 && ` Vol ${count(shown.volume)}`}
+            <b>{times.full(shown.time)}</b>
+            <span>O {figure(shown.open)}</span>
+            <span>H {figure(shown.high)}</span>
+            <span>L {figure(shown.low)}</span>
+            <span className={shown.close < shown.open ? 'fall' : 'rise'}>C {figure(shown.close)}</span>
+            {shown.volume > 0 && <span>Vol {count(shown.volume)}</span>}
           </>
         )}
       </p>
       <div className="frame" style={{ height }}>
-        <div className="picture" role="img" aria-label={describe(label, candles, times.full, figure)}>
-          <Suspense fallback={<Skeleton height={height} />}>
-            <Plot
-              key={label}
-              candles={candles}
-              lines={lines}
-              gaps={gaps}
-              times={times}
-              onHover={hover}
-              onBeginning={() => props.onBeginning?.()}
-            />
-          </Suspense>
-        </div>
+        <Suspense fallback={<Skeleton height={height} />}>
+          <Plot
+            key={label}
+            text={describe(label, candles, marks, { when: times.full, figure })}
+            candles={candles}
+            lines={lines}
+            gaps={gaps}
+            times={times}
+            onHover={hover}
+            onBeginning={() => props.onBeginning?.()}
+          />
+        </Suspense>
         {props.withheld && (
           <p className="withheld-note" role="status">
             <b>Withheld.</b> {props.withheld} What is seen ends here.
@@ -129,13 +134,6 @@ function BarTable({ label, candles, when, figure }: BarTableProps) {
   )
 }
 
-/** Prices of one chart, all with the same digits. */
-function figureOf(size: number) {
-  const digits = digitsOf(size)
-  const format = new Intl.NumberFormat(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits })
-  return (price: number) => format.format(price)
-}
-
 function timesOf(isDaily: boolean, zone: string) {
   const inZone = isDaily ? { timeZone: zone } : {}
   const date = new Intl.DateTimeFormat(undefined, { ...inZone, day: 'numeric', month: 'short' })
@@ -146,6 +144,7 @@ function timesOf(isDaily: boolean, zone: string) {
     ...(!isDaily && { timeStyle: 'short' }),
   })
   return {
+    isDaily,
     tick: (seconds: number, isDate: boolean) => (isDate || isDaily ? date : time).format(seconds * 1000),
     full: (seconds: number) => full.format(seconds * 1000),
   }

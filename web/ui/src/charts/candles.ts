@@ -1,10 +1,10 @@
 // What a chart shows, and what changes from one picture of it to the next.
-import { count } from '../kit/figures'
+import { many } from '../kit/figures'
 
 /** `time`: of the open, in seconds UTC. */
 export type Candle = { time: number; open: number; high: number; low: number; close: number; volume: number }
-/** A price at which something is to be seen. */
-export type Line = { price: number; label: string; tone: 'good' | 'bad' | 'plain' }
+/** A level, or a zone up to `upper`; `label` is short, it stands before the price on the axis. */
+export type Line = { price: number; upper?: number; label: string; tone: 'good' | 'bad' | 'plain' }
 /** Bars that are missing: from the open of the first to the close of the last, in seconds UTC. */
 export type Gap = { start: number; end: number; label: string }
 
@@ -39,17 +39,19 @@ export function withinReach(low: number, high: number, prices: readonly number[]
   return { low: Math.min(low, ...near), high: Math.max(high, ...near) }
 }
 
-export function describe(
-  label: string,
-  candles: readonly Candle[],
-  when: (time: number) => string,
-  figure: (price: number) => string,
-) {
+type Words = { when: (time: number) => string; figure: (price: number) => string }
+
+/** What the chart shows, in one sentence. */
+export function describe(label: string, candles: readonly Candle[], marks: readonly string[], { when, figure }: Words): string {
   const first = candles[0]
   const last = candles.at(-1)
   if (!first || !last) return `${label}: no bars`
-  const low = Math.min(...candles.map((candle) => candle.low))
-  const high = Math.max(...candles.map((candle) => candle.high))
-  const span = `from ${when(first.time)} to ${when(last.time)}`
-  return `${label}: ${count(candles.length)} bars ${span}, between ${figure(low)} and ${figure(high)}, last close ${figure(last.close)}`
+  const low = candles.reduce((lowest, candle) => Math.min(lowest, candle.low), first.low)
+  const high = candles.reduce((highest, candle) => Math.max(highest, candle.high), first.high)
+  return [
+    `${label}: ${many(candles.length, 'bar')} from ${when(first.time)} to ${when(last.time)}`,
+    `between ${figure(low)} and ${figure(high)}`,
+    `last close ${figure(last.close)}`,
+    ...marks,
+  ].join(', ')
 }

@@ -21,6 +21,13 @@ export function money(amount: string, currency: string, digits = 2): string {
   }
 }
 
+/** Prices without their currency, all with the digits that one of this size asks for. */
+export function figureOf(size: number) {
+  const digits = digitsOf(size)
+  const format = new Intl.NumberFormat(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits })
+  return (price: number) => format.format(price)
+}
+
 export const count = (number: number) => new Intl.NumberFormat().format(number)
 
 /** Of a share from 0 to 1. */

@@ -8,7 +8,7 @@ import type { Card } from './feed'
 import { Sparkline } from './Sparkline'
 
 const DIRECTIONS = { BULLISH: ['good', '▲'], BEARISH: ['bad', '▼'], NEUTRAL: ['plain', '◆'] } as const
-const STATUSES: Partial<Record<Card['status'], Tone>> = { ONBOARDING: 'info', SUSPECT: 'warn' }
+const STATUSES: Partial<Record<Card['status'], Tone>> = { ONBOARDING: 'info', SUSPECT: 'warn', RETIRED: 'warn' }
 
 export const symbolPath = (ticker: string) => `/symbols/${encodeURIComponent(ticker)}`
 
@@ -19,6 +19,12 @@ export function DirectionBadge({ direction }: Pick<Card, 'direction'>) {
       <span aria-hidden>{sign}</span> {words(direction)}
     </span>
   )
+}
+
+/** Of one that is not simply active. */
+export function StatusBadge({ status }: Pick<Card, 'status'>) {
+  const tone = STATUSES[status]
+  return tone ? <Badge tone={tone}>{words(status)}</Badge> : null
 }
 
 /** What the viewer should know before trusting the numbers: that they are old, or that the provider had none. */
@@ -71,7 +77,6 @@ export function TroubleNotice({ ticker }: { ticker: string }) {
 
 export const SymbolCard = memo(function SymbolCard({ symbol }: { symbol: Card }) {
   const { ticker, name, assetClass, status, exchange, lastUpdated, levelCount, lastPrice, currency } = symbol
-  const tone = STATUSES[status]
   return (
     <li className={`symbol ${symbol.isStale ? 'stale' : 'fresh'}`} data-ticker={ticker}>
       <h2 className="who">
@@ -81,7 +86,7 @@ export const SymbolCard = memo(function SymbolCard({ symbol }: { symbol: Card })
       <div className="badges">
         <DirectionBadge direction={symbol.direction} />
         <Badge>{words(assetClass)}</Badge>
-        {tone && <Badge tone={tone}>{words(status)}</Badge>}
+        <StatusBadge status={status} />
       </div>
       <p className="price">{price(lastPrice, currency)}</p>
       <Sparkline ticker={ticker} asOf={symbol.asOf} />
