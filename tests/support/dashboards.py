@@ -49,12 +49,12 @@ class Service:
 
     _numbers = count()
 
-    def __init__(self, folder: Path, environment: dict[str, str], *arguments: str) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], mutants: tuple[str, ...], *arguments: str) -> None:
         errors = folder / f"stderr-{next(self._numbers)}"
         wanted = {
             "arguments": ["serve", *arguments],
             "environment": environment,
-            "mutants": (),
+            "mutants": mutants,
             "folder": str(folder),
             "errors": str(errors),
             "ended": str(errors.with_suffix(".ended")),
@@ -90,7 +90,7 @@ class Service:
 
 
 @contextmanager
-def served(database: Path, *arguments: str, **environment: str) -> Iterator[Service]:
+def served(database: Path, *arguments: str, mutants: tuple[str, ...] = (), **environment: str) -> Iterator[Service]:
     """On the evening of the sample market, with its workers, until the block ends."""
     everything = {
         **os.environ,
@@ -102,7 +102,7 @@ def served(database: Path, *arguments: str, **environment: str) -> Iterator[Serv
         "BACKFILL_CRON": "",
         **environment,
     }
-    service = Service(database.parent, everything, *arguments)
+    service = Service(database.parent, everything, mutants, *arguments)
     try:
         yield service
     finally:
@@ -145,7 +145,7 @@ class Keeper:
     def answer(self, inquiry: Inquiry) -> None:
         self._loop.call_soon_threadsafe(inquiry.answer)
 
-    def refuse(self, inquiry: Inquiry, trouble: Trouble) -> None:
+    def refuse(self, inquiry: Inquiry, trouble: Trouble = Trouble.DOWN) -> None:
         self._loop.call_soon_threadsafe(inquiry.refuse, trouble)
 
     def _run(self, work: Any) -> Any:

@@ -316,6 +316,14 @@ MUTANTS = {
         "        ):\n"
         "            await asyncio.sleep(0.05)\n",
     ),
+    "catches up when the test lets it": Mutant(
+        _LEADERSHIP,
+        "            self._lanes.catch_up(CHUNK)\n",
+        "            is_held = __import__('pathlib').Path('hold').exists()\n"
+        "            if not (is_held and any(lane.is_behind for lane in self._lanes)):\n"
+        "                self._lanes.catch_up(1 if is_held else CHUNK)\n"
+        "            await asyncio.sleep(0.01)\n",
+    ),
     "slow to remove": Mutant(
         "domain.services.symbols",
         "            retired = symbol.retired(version)\n",

@@ -70,7 +70,7 @@ def serve(market: Path, tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Starts a service on the test's own copy of the market; called again, another on the same."""
     database = copy_of(market, tmp_path)
     with ExitStack() as services:
-        yield lambda *arguments, **environment: services.enter_context(served(database, *arguments, **environment))
+        yield lambda *arguments, **given: services.enter_context(served(database, *arguments, **given))
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ import { GapBands, LevelLines } from './marks'
 
 const FIRST_BAR_WIDTH = 7
 const ROOM_RIGHT = 4
+/** The room of so many bars is there from the start: those of a day that has just begun grow into it. */
+const FEWEST_SHOWN = 60
 /** So near to the oldest bar, older ones are wanted. */
 const NEAR = 12
 
@@ -145,7 +147,7 @@ export class CandleChart {
     const scale = this.#chart.timeScale()
     const fitting = Math.max(30, Math.round(scale.width() / FIRST_BAR_WIDTH))
     const end = held.length + holes.length - 1
-    scale.setVisibleLogicalRange({ from: end - Math.min(fitting, end), to: end + ROOM_RIGHT })
+    scale.setVisibleLogicalRange({ from: end - Math.min(fitting, Math.max(end, FEWEST_SHOWN)), to: end + ROOM_RIGHT })
   }
 
   #add(candle: Candle) {

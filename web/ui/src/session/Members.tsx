@@ -32,13 +32,7 @@ export function Members({ session }: { session: Session }) {
                   Behind
                 </th>
                 <th scope="col" className="number">
-                  Processed
-                </th>
-                <th scope="col" className="number">
-                  Queued
-                </th>
-                <th scope="col" className="number">
-                  Threshold
+                  Bars
                 </th>
                 {canChange && (
                   <th scope="col">
@@ -82,14 +76,24 @@ function Member({ part, commands, remove }: MemberProps) {
           </Button>
         )}
       </td>
-      <td className={`number ${isBehind ? 'fall' : ''}`}>{lagSeconds === null ? '–' : duration(lagSeconds)}</td>
-      <td className="number">{count(barsProcessed)}</td>
-      <td className="number">{count(barsQueued)}</td>
-      <td className="number">{duration(catchupThresholdSeconds)}</td>
+      <td className="number">
+        <span className={isBehind ? 'behind' : ''}>{lagSeconds === null ? '–' : duration(lagSeconds)}</span>
+        <p className="soft">allowed: {duration(catchupThresholdSeconds)}</p>
+      </td>
+      <td className="number">
+        {count(barsProcessed)}
+        <p className="soft">{count(barsQueued)} queued</p>
+      </td>
       {commands && (
         <td className="number">
-          <Button kind="quiet" blocked={blocked} aria-label={`Remove ${ticker}`} onClick={() => void remove(ticker)}>
-            Remove
+          <Button
+            kind="quiet"
+            blocked={blocked}
+            aria-label={`Remove ${ticker}`}
+            title={`Remove ${ticker}`}
+            onClick={() => void remove(ticker)}
+          >
+            ✕
           </Button>
         </td>
       )}

@@ -1,22 +1,13 @@
 import { useSearchParams } from 'wouter'
 import { Candles } from '../charts/Candles'
-import type { Interval } from '../gql'
 import { Choices, Failure, Panel, Skeleton } from '../kit/kit'
 import { zoneOf } from '../kit/times'
+import { INTERVALS } from '../symbol/intervals'
 import { useSymbol } from '../symbols/feed'
 import type { Part, Session } from './feed'
 import { useTape } from './tape'
 import { whyShut, withheldAlone } from './told'
 
-const INTERVALS: readonly (readonly [Interval, short: string, long: string])[] = [
-  ['ONE_MINUTE', '1m', '1 minute'],
-  ['FIVE_MINUTES', '5m', '5 minutes'],
-  ['FIFTEEN_MINUTES', '15m', '15 minutes'],
-  ['THIRTY_MINUTES', '30m', '30 minutes'],
-  ['ONE_HOUR', '1h', '1 hour'],
-  ['FOUR_HOURS', '4h', '4 hours'],
-  ['ONE_DAY', '1d', '1 day'],
-]
 const HEIGHT = 380
 
 /** The candles of one of its symbols, as the outside sees them; which is kept in the address. */

@@ -3,7 +3,7 @@ import { Instant } from '../kit/times'
 import { useSymbol } from '../symbols/feed'
 import { type Commands, pause, resume, stop } from './commands'
 import type { Session } from './feed'
-import { describe, duration, gate } from './told'
+import { duration, gate } from './told'
 
 /** How it runs, and what may be done to all of it. */
 export function SessionPanel({ session, commands }: { session: Session; commands: Commands }) {
@@ -14,7 +14,7 @@ export function SessionPanel({ session, commands }: { session: Session; commands
     ['Session time', <Instant key="clock" at={clock} exchange={exchange} />],
     ['Speed', speed ? `${speed} s a second` : 'as fast as it goes'],
     ['Gate', gate(session)],
-    ['Behind is', `more than ${duration(catchupThresholdSeconds)}`],
+    ['Allowed to be behind', duration(catchupThresholdSeconds)],
     ['Checked every', `${catchupCheckInterval} bars`],
     ['Quarantine', quarantineAfterSeconds === null ? 'never' : `after ${duration(quarantineAfterSeconds)}`],
     ['Epoch', epoch],
@@ -22,7 +22,7 @@ export function SessionPanel({ session, commands }: { session: Session; commands
   ] as const
   return (
     <Panel
-      title={describe(session)}
+      title="How it runs"
       actions={
         <div className="session-actions">
           {state === 'PAUSED' ? (

@@ -20,7 +20,7 @@ class Tape {
   readonly #interval: Interval
   #candles = new Map<number, Candle>()
   #reading = 0
-  /** Whether something has been told since it was asked for: from then on nothing is missed. */
+  /** Whether something has been told since the last turn. Only from then on it is sure that nothing is missed. */
   #isFollowed = false
   #picture: ReturnType<typeof setTimeout> | undefined
 
@@ -34,24 +34,32 @@ class Tape {
     let again: ReturnType<typeof setTimeout> | undefined
     let unsubscribe = () => {}
     const listen = () => {
-      this.#isFollowed = false
       unsubscribe = client.subscription(SessionBarsToldDocument, of).subscribe(({ data, error }) => {
         if (data) this.#add(data.bars)
-        else if (error) again = setTimeout(() => void this.read().then(listen), RETRY_MS) // let go: too many bars behind
+        else if (error) {
+          // Let go, because it was too many bars behind.
+          again = setTimeout(() => {
+            listen()
+            void this.turn()
+          }, RETRY_MS)
+        }
       }).unsubscribe
     }
     listen()
     // What was told while nobody was connected is not told again.
-    const forget = connection.follow(() => {
-      this.#isFollowed = false
-      if (connection.get().state === 'connected') void this.read()
-    })
+    const forget = connection.follow(() => connection.get().state === 'connected' && void this.turn())
     return () => {
       forget()
       unsubscribe()
       clearTimeout(again)
       clearTimeout(this.#picture)
     }
+  }
+
+  /** What is told began anew, or may have: what came before it is read, and again once the next bar is told. */
+  turn = () => {
+    this.#isFollowed = false
+    return this.read()
   }
 
   /** All that is shown of it now. */
@@ -110,6 +118,6 @@ export function useTape(ticker: string, interval: Interval, { epoch, active }: S
   const tape = useMemo(() => new Tape(ticker, interval), [ticker, interval])
   useEffect(() => tape.follow(), [tape])
   // biome-ignore lint/correctness/useExhaustiveDependencies: a turn is what it is read for
-  useEffect(() => void tape.read(), [tape, epoch, active])
+  useEffect(() => void tape.turn(), [tape, epoch, active])
   return { ...useStore(tape.told), retry: tape.read }
 }

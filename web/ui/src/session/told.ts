@@ -64,20 +64,19 @@ export function laggards({ lagging }: Session) {
 export const isForLaggards = ({ active, reason, lagging }: Session) =>
   !active && lagging.length > 0 && (reason ?? '').startsWith(`${lagging[0]!.ticker} (`)
 
-/** Why nothing is shown of it, of one that is not active. */
+/** Why nothing is shown of it, of one that is not active. How far behind they are moves all the time, and is said elsewhere. */
 export function whyShut(session: Session): string {
   if (!isForLaggards(session)) return localised(session.reason ?? `The session is ${words(session.state)}.`)
   const { named, more } = laggards(session)
-  const names = named.map(({ ticker, lag }) => `${ticker} (${lag})`).join(', ')
+  const names = named.map(({ ticker }) => ticker).join(', ')
   return `${names}${more ? ` and ${more} more` : ''} ${session.lagging.length === 1 ? 'is' : 'are'} behind.`
 }
 
 /** Why one is not shown while the others are. */
-export const withheldAlone = ({ ticker, phase, lagSeconds }: Part) =>
-  lagSeconds === null ? `${ticker} is ${words(phase)}.` : `${ticker} is ${words(phase)}, ${duration(lagSeconds)} behind.`
+export const withheldAlone = ({ ticker, phase }: Part) => `${ticker} is ${words(phase)}.`
 
 /** Instants within a sentence, in the viewer's zone. */
-export const localised = (sentence: string) =>
+const localised = (sentence: string) =>
   sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, (instant) =>
     new Date(instant).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' }),
   )
