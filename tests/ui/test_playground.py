@@ -15,6 +15,9 @@ from tests.ui.conftest import Watch
 
 PATIENCE = 15_000
 EXAMPLES = ["Stale", "Chart", "Refresh", "Changes", "Onboard", "Progress", "Import", "Session", "Turns", "Service"]
+REPLAY = """mutation { startSession(
+    input: {mode: REPLAY, tickers: ["AAPL", "NVDA"], date: "2026-03-25", speed: 60, expectedVersion: 0}
+) { __typename } }"""
 REFRESH = 'mutation { refreshSymbol(input: {ticker: "BA"}) { __typename } }'
 
 
@@ -129,6 +132,8 @@ def test_what_is_typed_is_completed_checked_and_run(page: Page, service: Service
 
 
 def test_every_example_runs(page: Page, service: Service) -> None:
+    """While a session runs, as it does in the demo."""
+    assert service.ask(REPLAY)["startSession"]["__typename"] == "SessionChanged"
     frames = Frames(page)
     open_playground(page, service)
     expect(page.get_by_role("tab")).to_have_text([re.compile(f"^{name}") for name in EXAMPLES])

@@ -18,7 +18,7 @@ from domain.gates import Gate
 from persistence.engine import Engine
 from persistence.unit_of_work import SqlDatabase
 from tests.support.axe import violations
-from tests.support.dashboards import THEMES, Look, Service, Theme, free_port, served
+from tests.support.dashboards import THEMES, Look, Service, Theme, free_port
 from tests.ui.conftest import Watch
 
 PATIENCE = 15_000
@@ -30,6 +30,11 @@ STANDING = """{ service {
     freshness { assetClass tracked fresh stale medianHours p95Hours }
     queues { name pending underWay failed }
 } }"""
+
+
+def empty(folder: Path) -> str:
+    """The address of a database that is yet to be made."""
+    return f"sqlite:///{folder / 'empty.db'}"
 
 
 def in_a_thread(work: Coroutine[Any, Any, None]) -> None:
@@ -77,7 +82,7 @@ def hours(number: float | None) -> str:
 def test_its_numbers_are_those_of_the_api(page: Page, service: Service) -> None:
     open_page(page, service)
     told = service.ask(STANDING)["service"]
-    names = {"STOCK": "Stocks", "ETF": "ETFs", "CRYPTO": "Cryptocurrencies", "FOREX": "Currency pairs"}
+    names = {"STOCK": "Stocks", "ETF": "ETFs", "CRYPTO": "Crypto", "FOREX": "Currency pairs"}
     assert cells(page, "Freshness by asset class") == [
         [
             names[it["assetClass"]] + (f" ⚠ {it['stale']} stale" if it["fresh"] < 0.9 * it["tracked"] else ""),
@@ -114,9 +119,7 @@ def test_the_clock_is_the_services_own_and_ticks(page: Page, service: Service) -
 
 def test_too_many_stale_symbols_are_said_first(page: Page, service: Service) -> None:
     open_page(page, service)
-    expect(found(page)).to_have_text(
-        [re.compile("Stocks: 3 of 14 are stale"), re.compile("Cryptocurrencies: 1 of 3 are stale")]
-    )
+    expect(found(page)).to_have_text([re.compile("Stocks: 3 of 14 are stale"), re.compile("Crypto: 1 of 3 are stale")])
     page_order = page.get_by_role("main").inner_text()
     assert page_order.index("Stocks: 3 of 14") < page_order.index("Providers") < page_order.index("Background work")
 
@@ -163,13 +166,12 @@ def test_a_provider_is_followed_through_its_states(page: Page, serve: Callable[.
     expect(sample).to_contain_text("Failuresnone")
 
 
-def test_a_budget_says_what_is_left_of_it(page: Page, tmp_path: Path) -> None:
+def test_a_budget_says_what_is_left_of_it(page: Page, serve: Callable[..., Service], tmp_path: Path) -> None:
     live = {"FRESHTAPE_PROVIDERS": "yahoo", "FRESHTAPE_YAHOO_URL": "http://127.0.0.1:1", "FRESHTAPE_CLOCK": ""}
     budget = {"FRESHTAPE_PROVIDER_CALLS_PER_MINUTE": "7", "FRESHTAPE_PROVIDER_CALLS_PER_DAY": "1234"}
-    with served(tmp_path / "empty.db", "--no-workers", **live, **budget) as service:
-        open_page(page, service)
-        yahoo = page.get_by_role("region", name="Providers").get_by_role("listitem")
-        expect(yahoo).to_contain_text("Left this minute7 callsLeft today1,234 calls")
+    open_page(page, serve("--no-workers", FRESHTAPE_DATABASE_URL=empty(tmp_path), **live, **budget))
+    yahoo = page.get_by_role("region", name="Providers").get_by_role("listitem")
+    expect(yahoo).to_contain_text("Left this minute7 callsLeft today1,234 calls")
 
 
 def test_a_loop_that_fails_comes_first_with_its_error(page: Page, service: Service, tmp_path: Path, look: Look) -> None:
@@ -259,15 +261,16 @@ def test_while_it_is_read_and_when_it_cannot_be(page: Page, service: Service, wa
     expect(failure).to_have_count(0)
 
 
-def test_where_nothing_is_tracked_the_way_to_the_board_is_shown(page: Page, tmp_path: Path, look: Look) -> None:
-    with served(tmp_path / "empty.db", "--no-workers") as service:
-        open_page(page, service)
-        freshness = page.get_by_role("region", name="Freshness", exact=True)
-        expect(freshness.get_by_role("heading", name="No symbol is tracked")).to_be_visible()
-        look("service-empty")
-        assert violations(page) == []
-        freshness.get_by_role("link", name="Add one on the board").click()
-        expect(page.get_by_role("heading", level=1, name="Symbols")).to_be_visible()
+def test_where_nothing_is_tracked_the_way_to_the_board_is_shown(
+    page: Page, serve: Callable[..., Service], tmp_path: Path, look: Look
+) -> None:
+    open_page(page, serve("--no-workers", FRESHTAPE_DATABASE_URL=empty(tmp_path)))
+    freshness = page.get_by_role("region", name="Freshness", exact=True)
+    expect(freshness.get_by_role("heading", name="No symbol is tracked")).to_be_visible()
+    look("service-empty")
+    assert violations(page) == []
+    freshness.get_by_role("link", name="Add one on the board").click()
+    expect(page.get_by_role("heading", level=1, name="Symbols")).to_be_visible()
 
 
 def test_it_asks_only_while_somebody_looks(page: Page, service: Service) -> None:

@@ -13,7 +13,7 @@ import './service.css'
 export default function ServicePage() {
   const { health, read } = useHealth()
   return (
-    <div className="stack">
+    <div className="service stack">
       <h1>Service</h1>
       <Answer health={health} retry={() => void read()} />
     </div>

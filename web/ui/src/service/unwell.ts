@@ -12,7 +12,7 @@ const FRESH_SHARE = 0.9
 export const CLASSES: Record<AssetClass, string> = {
   STOCK: 'Stocks',
   ETF: 'ETFs',
-  CRYPTO: 'Cryptocurrencies',
+  CRYPTO: 'Crypto',
   FOREX: 'Currency pairs',
   INDEX: 'Indices',
 }
