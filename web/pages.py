@@ -22,8 +22,8 @@ BESIDE = ("favicon.svg", "theme.js")
 _ORIGIN_ALONE = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _POLICIES = {
     "index.html": _ORIGIN_ALONE,
-    # Monaco, GraphiQL's editor, writes style sheets and style attributes of its own.
-    "playground.html": f"{_ORIGIN_ALONE}; style-src 'self' 'unsafe-inline'",
+    # Monaco, GraphiQL's editor, writes style sheets and style attributes of its own; the line under a mistake is an image.
+    "playground.html": f"{_ORIGIN_ALONE}; style-src 'self' 'unsafe-inline'; img-src 'self' data:",
 }
 _ASK_FIRST, _FOR_EVER = "no-cache", "public, max-age=31536000, immutable"
 _UNBUILT = """<!doctype html>

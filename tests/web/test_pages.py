@@ -28,7 +28,7 @@ DASHBOARD_PATHS = [
     "/service",
 ]
 ORIGIN_ALONE = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-PLAYGROUND = f"{ORIGIN_ALONE}; style-src 'self' 'unsafe-inline'"
+PLAYGROUND = f"{ORIGIN_ALONE}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 FOR_EVER = "public, max-age=31536000, immutable"
 TYPES = {

