@@ -130,12 +130,12 @@ def test_exposures_are_the_services(page: Page, service: Service) -> None:
     desk = bring(service, "symbol,quantity,price\nAAPL,1,1\nMSFT,2,2\n")
     page.goto(f"{service.url}/portfolios/{desk}")
     told = service.ask(WHOLE, id=desk)["portfolio"]["factorExposures"]
-    bars = page.get_by_role("list", name="Factor exposures").get_by_role("listitem")
+    bars = page.get_by_role("region", name="Exposures by factor").locator("tbody tr")
     expect(bars).to_have_count(len(told))
     for index, exposure in enumerate(told):
         expect(bars.nth(index)).to_contain_text(exposure["factor"].lower().replace("_", " "))
-        expect(bars.nth(index).locator(".beta")).to_have_text(re.compile(rf"^[+-]?{abs(exposure['beta']):.2f}$"))
-        side = ".below" if exposure["beta"] < 0 else ".above"
+        expect(bars.nth(index).locator(".number")).to_have_text(re.compile(rf"^[+-]?{abs(exposure['beta']):.2f}$"))
+        side = ".negative" if exposure["beta"] < 0 else ".positive"
         expect(bars.nth(index).locator(side)).to_have_count(1)
 
 
@@ -301,7 +301,7 @@ def test_anybody_can_use_them_in_every_state(page: Page, serve: Callable[..., Se
 
     page.goto(f"{service.url}/portfolios")
     page.get_by_role("link", name="long only").click()
-    expect(page.get_by_role("list", name="Factor exposures")).to_be_visible()
+    expect(page.get_by_role("region", name="Exposures by factor")).to_be_visible()
     look(f"portfolio-{theme}")
     assert violations(page) == []
 

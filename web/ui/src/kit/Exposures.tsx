@@ -1,56 +1,89 @@
 import type { ExposureQuality } from '../gql'
-import { words } from './figures'
+import { percent, words } from './figures'
+import { Badge, Table, type Tone } from './kit'
 import './exposures.css'
 
-type Exposure = {
-  factor: string
-  beta: number | null
-  rSquared?: number | null
-  observations?: number
-  quality: ExposureQuality
-}
+type Exposure = { factor: string; beta: number | null; quality: ExposureQuality; basis?: Basis }
+/** What a beta stands on. */
+type Basis = { rSquared: number | null; observations: number; windowDays: number }
 
+const QUALITIES: Record<ExposureQuality, readonly [Tone, string]> = {
+  FULL_HISTORY: ['good', 'full'],
+  LIMITED_HISTORY: ['warn', 'limited'],
+  UNAVAILABLE: ['plain', 'unavailable'],
+}
 const LEAST_SCALE = 1
 
 /** Betas as bars to both sides of zero, on one scale. */
 export function Exposures({ exposures }: { exposures: readonly Exposure[] }) {
-  const scale = Math.max(LEAST_SCALE, ...exposures.map(({ beta }) => Math.abs(beta ?? 0)))
+  const widest = Math.max(LEAST_SCALE, ...exposures.map(({ beta }) => Math.abs(beta ?? 0)))
   return (
-    <ul className="exposures" aria-label="Factor exposures">
-      {exposures.map((exposure) => (
-        <li key={exposure.factor}>
-          <span className="factor">{words(exposure.factor)}</span>
-          <span className="bar" aria-hidden>
-            {exposure.beta !== null && <Bar share={exposure.beta / scale} />}
-          </span>
-          <span className="beta">{exposure.beta === null ? '–' : signed(exposure.beta)}</span>
-          {basis(exposure) && <span className="basis">{basis(exposure)}</span>}
-        </li>
-      ))}
-    </ul>
+    <Table label="Exposures by factor">
+      <thead>
+        <tr>
+          <th scope="col">Factor</th>
+          <th scope="col" className="number">
+            Beta
+          </th>
+          <td aria-hidden className="bar-head" />
+          {exposures.some(({ basis }) => basis) && (
+            <>
+              <th scope="col" className="number">
+                R²
+              </th>
+              <th scope="col" className="number">
+                Days
+              </th>
+            </>
+          )}
+          <th scope="col">History</th>
+        </tr>
+      </thead>
+      <tbody>
+        {exposures.map((exposure) => (
+          <Row key={exposure.factor} exposure={exposure} widest={widest} />
+        ))}
+      </tbody>
+    </Table>
   )
 }
 
-function Bar({ share }: { share: number }) {
-  const width = Math.abs(share) * 50
+function Row({ exposure: { factor, beta, quality, basis }, widest }: { exposure: Exposure; widest: number }) {
+  const [tone, text] = QUALITIES[quality]
   return (
-    <span className={share < 0 ? 'below' : 'above'} style={{ width: `${width}%`, left: `${share < 0 ? 50 - width : 50}%` }} />
+    <tr data-factor={factor}>
+      <th scope="row">{words(factor)}</th>
+      <td className="number">{beta === null ? <span className="soft">not estimated</span> : signed.format(beta)}</td>
+      <td aria-hidden className="bar-cell">
+        <Bar beta={beta} widest={widest} />
+      </td>
+      {basis && (
+        <>
+          <td className="number">{basis.rSquared === null ? '–' : percent(basis.rSquared)}</td>
+          <td className="number">
+            {basis.observations} of {basis.windowDays}
+          </td>
+        </>
+      )}
+      <td>
+        <Badge tone={tone}>{text}</Badge>
+      </td>
+    </tr>
   )
 }
 
-const signed = (beta: number) =>
-  new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: 'exceptZero' }).format(
-    beta,
+/** From zero, in the middle, to the right, or to the left where it is negative. */
+function Bar({ beta, widest }: { beta: number | null; widest: number }) {
+  const share = `${(Math.abs(beta ?? 0) / widest) * 50}%`
+  return (
+    <span className="beta">
+      {beta !== null && <span className={beta < 0 ? 'negative' : 'positive'} style={{ width: share }} />}
+    </span>
   )
-
-/** What the beta stands on. */
-function basis({ beta, rSquared, observations, quality }: Exposure): string {
-  if (beta === null) return 'could not be measured'
-  return [
-    rSquared != null && `R² ${rSquared.toFixed(2)}`,
-    observations !== undefined && observations > 0 && `${observations} days`,
-    quality === 'LIMITED_HISTORY' && 'short history',
-  ]
-    .filter(Boolean)
-    .join(', ')
 }
+
+const signed = new Intl.NumberFormat(undefined, {
+  signDisplay: 'exceptZero',
+  minimumFractionDigits: 2,
+  maximumFractionDigits: 2,
+})
