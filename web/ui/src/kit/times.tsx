@@ -58,11 +58,17 @@ const UNITS = [
 ] as const
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'always' })
 
+const said = new Map<string, string>() // hundreds of instants are asked every second, and seldom is one another than before
+
 /** `3 hours ago`. */
 export function passed(milliseconds: number): string {
   const seconds = Math.round(-milliseconds / 1000)
   const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS[3]
-  return relative.format(Math.trunc(seconds / size), unit)
+  const number = Math.trunc(seconds / size)
+  const key = `${number} ${unit}`
+  const text = said.get(key) ?? relative.format(number, unit)
+  said.set(key, text)
+  return text
 }
 
 /** `3 hours ago`, by the service's clock. */

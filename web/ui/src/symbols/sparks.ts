@@ -49,22 +49,28 @@ async function ask() {
   if (isAsking) setTimeout(ask, data ? TOGETHER_MS : RETRY_MS)
 }
 
+const onSight = new WeakMap<Element, (isSeen: boolean) => void>()
+const sight = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) onSight.get(target)?.(isIntersecting)
+  },
+  { rootMargin: '200px' },
+)
+
 /** The closes, once the element is in sight, and again when there are newer bars while it is; null until then. */
 export function useSpark(ticker: string, asOf: string | null) {
   const ref = useRef<HTMLDivElement>(null)
   const [closes, setCloses] = useState<Spark | null>(null)
   useEffect(() => {
+    const element = ref.current!
     let takeBack = () => {}
-    const observer = new IntersectionObserver(
-      (entries) => {
-        takeBack()
-        takeBack = entries.at(-1)!.isIntersecting ? wish(ticker, asOf, setCloses) : () => {}
-      },
-      { rootMargin: '200px' },
-    )
-    observer.observe(ref.current!)
+    onSight.set(element, (isSeen) => {
+      takeBack()
+      takeBack = isSeen ? wish(ticker, asOf, setCloses) : () => {}
+    })
+    sight.observe(element)
     return () => {
-      observer.disconnect()
+      sight.unobserve(element)
       takeBack()
     }
   }, [ticker, asOf])
