@@ -5,6 +5,7 @@ import { SparksDocument } from '../gql'
 
 const TOGETHER_MS = 60
 const MOST = 100
+const RETRY_MS = 3_000
 
 type Spark = readonly number[]
 
@@ -17,6 +18,7 @@ async function ask() {
   for (let start = 0; start < asked.length; start += MOST) {
     const some = new Map(asked.slice(start, start + MOST))
     const { data } = await client.query(SparksDocument, { tickers: [...some.keys()] })
+    if (!data) setTimeout(() => askAgain(some), RETRY_MS)
     for (const { ticker, bars } of data?.symbols.nodes ?? []) {
       const closes = bars.nodes.map(({ close }) => Number(close))
       const want = some.get(ticker)
@@ -24,6 +26,10 @@ async function ask() {
       want?.give(closes)
     }
   }
+}
+
+function askAgain(some: typeof wanted) {
+  for (const [ticker, { asOf, give }] of some) if (!wanted.has(ticker)) want(ticker, asOf, give)
 }
 
 function want(ticker: string, asOf: string | null, give: (closes: Spark) => void) {
