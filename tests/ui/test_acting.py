@@ -77,6 +77,8 @@ def test_while_a_refresh_runs_its_button_is_disabled_in_every_window(
     look("symbols-refreshing")
 
     keeper.answer(inquiry)
+    answer = re.compile(r"BA is refreshed: \d+ bars? changed, \d+ levels?\.")
+    expect(messages(page)).to_contain_text(answer, timeout=PATIENCE_MS)
     for window in (page, other):
         expect(card(window, "BA")).to_have_class(re.compile(r"\bfresh\b"), timeout=PATIENCE_MS)
         expect(card(window, "BA").locator(".warning")).to_have_count(0)
@@ -84,8 +86,7 @@ def test_while_a_refresh_runs_its_button_is_disabled_in_every_window(
         expect(refresh_of(window, "BA")).to_be_enabled()
         expect(refresh_of(window, "BA")).to_have_text("Refresh")
         expect(window.get_by_role("main").get_by_role("status").first).to_contain_text(f"{len(STALE) - 1} stale")
-    expect(messages(page)).to_contain_text(re.compile(r"BA is refreshed: \d+ bars? changed, \d+ levels?\."))
-    expect(news(other)).to_have_text("Refreshed: BA.")
+    expect(news(other)).to_have_text("Refreshed: BA.", timeout=PATIENCE_MS)
     expect(news(page)).to_have_text("")  # it was told by the answer
 
 
@@ -145,6 +146,18 @@ def test_what_is_said_of_a_failed_refresh_is_dismissed_without_losing_the_focus(
     dismiss.click(timeout=PATIENCE_MS)
     expect(dismiss).to_have_count(0)
     expect(card(page, "BA").get_by_role("link", name="BA")).to_be_focused()
+
+
+def test_a_history_that_could_not_be_filled_is_said_on_the_card(page: Page, serve: Serve, tmp_path: Path) -> None:
+    market = Path(shutil.copytree(BUNDLED_SAMPLE, tmp_path / "sample"))
+    (market / "daily" / "BA.csv").unlink()
+    service = serve(FRESHTAPE_SAMPLE_DIR=str(market))
+    page.goto(service.url)
+    expect(card(page, "BA")).to_be_visible()
+    service.ask('mutation { backfillSymbol(input: {ticker: "BA"}) { __typename } }')
+    expect(card(page, "BA")).to_contain_text("Its history was not filled.", timeout=PATIENCE_MS)
+    error = service.ask('{ symbol(ticker: "BA") { backfill { error } } }')["symbol"]["backfill"]["error"]
+    expect(card(page, "BA")).to_contain_text(error)
 
 
 # ── removing
@@ -226,10 +239,14 @@ def test_what_others_remove_goes_and_hands_on_the_focus(page: Page, service: Ser
 
 
 def test_many_changes_are_told_in_one_sentence(page: Page, service: Service) -> None:
+    deafness = Deafness(page)
     page.goto(service.url)
     expect(card(page, "AAPL")).to_be_visible()
+    deafness.begin()
     for ticker in ("AAPL", "AMD", "AMZN", "AVGO"):
         service.ask(REFRESH, ticker=ticker)
+    expect(refresh_of(page, "AAPL")).to_be_enabled()
+    deafness.end()
     expect(news(page)).to_have_text("Refreshed: 4 symbols.", timeout=PATIENCE_MS)
 
 

@@ -1,6 +1,7 @@
 """The board of symbols, as somebody looks at it."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.support.axe import violations
 from tests.support.board import PATIENCE_MS, STALE, card, matches, opacity, style, tickers, token
-from tests.support.dashboards import THEMES, Look, Service, Theme
+from tests.support.dashboards import THEMES, Look, Service, Theme, served
 from tests.ui.conftest import Watch
 
 VIEWS = ("Cards", "Rows")
@@ -214,6 +215,40 @@ def test_a_service_that_does_not_answer_is_said_and_asked_again(page: Page, serv
     failure.get_by_role("button", name="Try again").click()
     expect(card(page, "BA")).to_be_visible()
     expect(failure).to_have_count(0)
+
+
+def test_a_course_that_could_not_be_read_is_read_again(page: Page, service: Service, watch: Watch) -> None:
+    watch.expected.append("Failed to load resource")
+    failed: list[str] = []
+
+    def fail(route: Route) -> None:
+        if not failed and "query Sparks" in (route.request.post_data or ""):
+            failed.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/graphql", fail)
+    page.goto(service.url)
+    expect(card(page, "AAPL").get_by_role("img")).to_be_visible(timeout=PATIENCE_MS)
+    assert failed
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_before_there_is_a_symbol_it_says_what_to_do(page: Page, tmp_path: Path, look: Look, theme: Theme) -> None:
+    page.emulate_media(color_scheme=theme)
+    with served(tmp_path / "empty.db", FRESHTAPE_CLOCK="2026-03-27T20:30:00Z") as empty:
+        page.goto(empty.url)
+        expect(page.get_by_role("heading", name="No symbols yet")).to_be_visible()
+        look(f"symbols-none-{theme}")
+        assert violations(page) == []
+        page.get_by_role("main").get_by_role("button", name="Add a symbol").last.click()
+        page.get_by_role("combobox", name="Ticker or name").fill("BA")
+        page.keyboard.press("Enter")
+        expect(card(page, "BA")).to_be_visible()
+        expect(page.get_by_role("heading", name="No symbols yet")).to_have_count(0)
+        expect(page.get_by_role("button", name="Add a symbol")).to_be_focused()
+        page.goto("about:blank")
 
 
 @pytest.mark.parametrize("theme", THEMES)
