@@ -13,12 +13,10 @@ export function howFar(job: Job): number {
   return (isActive(job) ? 0 : 1_000_000) + job.attempts * 1_000 + (waitsAgain ? 500 : 0) + job.progressPercent
 }
 
-/** Those under way, those that wait, in the order of the queue, then those that have ended, the newest first. */
+/** Of those that have ended the newest first; then those under way, and those that wait, in the order of the queue. */
 export function inOrder(jobs: Iterable<Job>): Job[] {
-  const rank = ({ status }: Job) => (status === 'PROCESSING' ? 0 : status === 'PENDING' ? 1 : 2)
   return [...jobs].sort(
     (one, other) =>
-      rank(one) - rank(other) ||
       (other.finishedAt ?? '').localeCompare(one.finishedAt ?? '') ||
       (one.position ?? 0) - (other.position ?? 0) ||
       one.queuedAt.localeCompare(other.queuedAt),
