@@ -312,14 +312,16 @@ def test_pause_resume_and_stop(page: Page, service: Service, look: Look) -> None
 
 
 def test_another_session_begins_with_no_candle_of_the_last(page: Page, service: Service) -> None:
-    start(service, "AAPL")
     page.goto(f"{service.url}/session")
-    until(lambda: drawn(page, "AAPL") >= 6)
-    page.get_by_role("button", name="Stop").click()
+    says(page, "○ STOPPED")
+    start(service, "AAPL", speed=2400)
+    says(page, "✓ FINISHED")
+    expect(page.get_by_text(f"Withheld. The replay of {DAY} has ended.")).to_be_visible()
+    assert drawn(page, "AAPL") > 300, "what was seen is not there any more"
     page.get_by_label("Speed", exact=True).fill("20")
     page.get_by_role("button", name="Start the replay").click()
     says(page, "● ACTIVE")
-    until(lambda: drawn(page, "AAPL") >= 1)
+    until(lambda: drawn(page, "AAPL") in range(1, 300))
     assert drawn(page, "AAPL") <= processed(service, "AAPL")
 
 
