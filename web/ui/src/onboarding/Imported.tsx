@@ -43,7 +43,7 @@ export function Imported({ done }: { done: Done }) {
               <LineTable label="Lines left out" lines={linesOf(text, [], rejected)} unknown={NONE} />
             </>
           )}
-          <p className="decision">
+          <p className="buttons">
             <Link href={portfolioPath(id)} className="button primary">
               Look at {name}
             </Link>

@@ -6,6 +6,7 @@ import { Ago } from '../kit/times'
 import { symbolPath } from '../symbols/SymbolCard'
 import { cancel, retry } from './actions'
 import { isActive, isRetryable, type Job, whereabouts } from './jobs'
+import './jobs.css'
 
 const TONES: Record<Job['status'], Tone> = {
   PENDING: 'plain',

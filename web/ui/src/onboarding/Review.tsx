@@ -75,7 +75,7 @@ function Decision({ checked }: { checked: NonNullable<Importing['checked']> }) {
         </p>
       )}
       {rows.length > 0 && !isReplacing && (
-        <p className="decision">
+        <p className="buttons">
           <Button kind="primary" blocked={blocked} onClick={() => void bring({ acceptValidRows: errors.length > 0 })}>
             {isBusy === 'importing'
               ? 'Importing…'

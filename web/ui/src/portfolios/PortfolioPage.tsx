@@ -15,7 +15,6 @@ import { StatusBadge } from './PortfolioStatus'
 import { ClosedLots, OpenLots } from './Positions'
 import { RemovePortfolio } from './RemovePortfolio'
 import './portfolios.css'
-import '../onboarding/onboarding.css'
 
 export default function PortfolioPage({ id }: { id: string }) {
   const { portfolio, error, again } = usePortfolio(id)

@@ -54,7 +54,7 @@ function Question({ portfolio, close, again }: { portfolio: Portfolio; close: ()
             {refusal.text}
           </Notice>
         )}
-        <p className="decision">
+        <p className="buttons">
           <Button kind="primary" onClick={() => void remove(refusal?.version ?? version)}>
             {refusal?.version === undefined ? `Remove ${name}` : 'Remove it as it is now'}
           </Button>
