@@ -3,7 +3,6 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.board import style, token
 from tests.support.dashboards import THEMES, Service, Theme
 
 NOTE_THEME_AT_BODY = """
@@ -18,9 +17,8 @@ BACKGROUNDS = {"light": "rgb(244, 246, 246)", "dark": "rgb(12, 17, 20)"}
 OTHER: dict[Theme, Theme] = {"light": "dark", "dark": "light"}
 
 
-def background(page: Page) -> str:
-    assert style(page.locator("html"), "background-color") == token(page, "background-color", "--bg")
-    return style(page.locator("html"), "background-color")
+def expect_painted_in(page: Page, theme: Theme) -> None:
+    expect(page.locator("html")).to_have_css("background-color", BACKGROUNDS[theme])
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -28,9 +26,9 @@ def test_it_is_the_systems_until_another_is_chosen(page: Page, service: Service,
     page.emulate_media(color_scheme=theme)
     page.goto(service.url)
     expect(page.get_by_role("radio", name="Auto")).to_be_checked()
-    assert background(page) == BACKGROUNDS[theme]
+    expect_painted_in(page, theme)
     page.emulate_media(color_scheme=OTHER[theme])
-    assert background(page) == BACKGROUNDS[OTHER[theme]]
+    expect_painted_in(page, OTHER[theme])
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -40,18 +38,18 @@ def test_what_is_chosen_is_remembered_and_there_before_the_first_paint(page: Pag
     page.goto(service.url)
     assert page.evaluate("themeAtBody") is None
     page.get_by_text(theme.capitalize(), exact=True).click()
-    assert background(page) == BACKGROUNDS[theme]
+    expect_painted_in(page, theme)
 
     page.reload()
     assert page.evaluate("themeAtBody") == theme
-    assert background(page) == BACKGROUNDS[theme]
+    expect_painted_in(page, theme)
     expect(page.get_by_role("radio", name=theme.capitalize())).to_be_checked()
 
     page.get_by_text("Auto", exact=True).click()
-    assert background(page) == BACKGROUNDS[OTHER[theme]]
+    expect_painted_in(page, OTHER[theme])
     page.reload()
     assert page.evaluate("themeAtBody") is None
-    assert background(page) == BACKGROUNDS[OTHER[theme]]
+    expect_painted_in(page, OTHER[theme])
 
 
 def test_it_is_switched_by_the_keyboard(page: Page, service: Service) -> None:
@@ -61,4 +59,4 @@ def test_it_is_switched_by_the_keyboard(page: Page, service: Service) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("radio", name="Dark")).to_be_checked()
-    assert background(page) == BACKGROUNDS["dark"]
+    expect_painted_in(page, "dark")

@@ -36,7 +36,7 @@ export function SymbolsPage() {
       <div className="page-head">
         <h1>Symbols</h1>
         <p className="soft" role="status">
-          {state === 'live' && `${many(symbols.size, 'symbol')}, ${stale ? `${stale} stale` : 'all fresh'}`}
+          {state === 'live' && symbols.size > 0 && `${many(symbols.size, 'symbol')}, ${stale ? `${stale} stale` : 'all fresh'}`}
           {state === 'live' && shown.length < symbols.size && `; ${shown.length} shown`}
         </p>
         <Button kind="primary" onClick={() => setAdding(true)}>
