@@ -283,7 +283,7 @@ def test_it_asks_only_while_somebody_looks(page: Page, service: Service) -> None
         return sum("query Standing" in body for body in asked)
 
     page.evaluate("isHidden = true")
-    page.wait_for_timeout(7_000)
+    page.wait_for_timeout(12_000)
     assert readings() <= 1  # one that was under way
     before = readings()
     page.evaluate("isHidden = false; document.dispatchEvent(new Event('visibilitychange'))")
