@@ -46,7 +46,7 @@ format schema: .make/dev web/ui/node_modules/.package-lock.json
 	$(BIN)/freshtape config --markdown > docs/configuration.md
 	$(NPM) web/ui run --silent format
 
-# The newest versions that pyproject.toml allows, by name and version alone.
+# The newest versions that pyproject.toml allows, by name and version alone; of the PYTHON that it is made with, so take the oldest.
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet hatchling '.[dev]'
