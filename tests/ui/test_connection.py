@@ -85,7 +85,7 @@ def test_nothing_is_missed_while_the_service_is_away(
     expect(card(page, "AAPL")).to_contain_text("Apple at last", timeout=PATIENCE)
     expect(card(page, "BA")).to_have_class(re.compile(r"\bfresh\b"))
     expect(card(page, "DIS")).to_have_count(0)
-    expect(card(page, "TSM")).to_contain_text("onboarding")
+    expect(card(page, "TSM")).to_contain_text("Being onboarded")
     assert page.evaluate("window.stayed")
 
     (again,) = wire.last.asked("symbolChanged")

@@ -31,7 +31,10 @@ def open_playground(page: Page, service: Service, path: str = "/playground") -> 
 
 
 def choose(page: Page, tab: str) -> None:
+    """And waits until GraphiQL has kept its text, and with that learned its operation's name: before, it would send that of the
+    tab before."""
     page.get_by_role("tab", name=re.compile(f"^{tab}")).click()
+    until(lambda: f" {tab}" in (page.evaluate("localStorage.getItem('graphiql:query')") or ""), page)
 
 
 def execute(page: Page) -> None:
@@ -138,7 +141,8 @@ def test_every_example_runs(page: Page, service: Service) -> None:
     open_playground(page, service)
     expect(page.get_by_role("tab")).to_have_text([re.compile(f"^{name}") for name in EXAMPLES])
     for name in EXAMPLES:
-        choose(page, name)
+        if name != EXAMPLES[0]:  # which is open
+            choose(page, name)
         expect(operation(page).locator(".view-lines")).to_contain_text(name)
         if name in ("Changes", "Progress", "Turns"):
             frames.came.clear()
