@@ -1,8 +1,10 @@
 // The onboarding queue as it is for everybody: read, then followed from there. The one place that holds jobs.
 import { useSyncExternalStore } from 'react'
 import { client, sentence } from '../api/client'
+import { follow } from '../api/follow'
 import { OnboardingDocument, OnboardingProgressDocument } from '../gql'
 import { soon } from '../kit/soon'
+import { Store } from '../kit/store'
 import { howFar, type Job } from './jobs'
 
 export type Queue = {
@@ -15,24 +17,31 @@ export type Queue = {
   jobs: ReadonlyMap<string, Job>
 }
 
-const RETRY_MS = 3_000
+const LOADING: Queue = { state: 'loading', error: null, depth: 0, maxDepth: 0, maxConcurrent: 0, jobs: new Map() }
 /** A step of one job moves the places and the estimates of others, of which no event tells. */
 const LOOK_AGAIN_MS = 400
 
 class OnboardingFeed {
-  #queue: Queue = { state: 'loading', error: null, depth: 0, maxDepth: 0, maxConcurrent: 0, jobs: new Map() }
-  readonly #listeners = new Set<() => void>()
+  readonly #queue = new Store(LOADING)
   readonly #watchers = new Set<(job: Job) => void>()
-  #unfollow: (() => void) | undefined
+  #followers = 0
+  #following: ReturnType<typeof follow> | undefined
 
-  get = () => this.#queue
+  get = () => this.#queue.get()
 
   follow = (listener: () => void) => {
-    this.#listeners.add(listener)
-    if (this.#listeners.size === 1) void this.#start()
+    const forget = this.#queue.follow(listener)
+    this.#followers += 1
+    this.#following ??= follow(OnboardingProgressDocument, this.#begin, ({ onboardingProgress: { job } }) => {
+      this.learn(job)
+      for (const watcher of this.#watchers) watcher(job)
+    })
     return () => {
-      this.#listeners.delete(listener)
-      if (!this.#listeners.size) this.#stop()
+      forget()
+      this.#followers -= 1
+      if (this.#followers) return
+      this.#following?.end()
+      this.#following = undefined
     }
   }
 
@@ -44,61 +53,44 @@ class OnboardingFeed {
 
   /** What an answer or an event tells of jobs. */
   learn = (...told: Job[]) => {
-    this.#set({ jobs: this.#with(told) })
+    this.#queue.set({ ...this.get(), jobs: later(this.get().jobs, told) })
     this.#lookAgain()
   }
 
   retry = () => {
-    this.#set({ state: 'loading', error: null })
-    void this.#start()
+    this.#queue.set(LOADING)
+    void this.#following?.again()
   }
 
-  async #start() {
-    const cursor = await this.#read()
-    if (!cursor || this.#unfollow || !this.#listeners.size) return
-    this.#unfollow = client.subscription(OnboardingProgressDocument, { after: cursor }).subscribe(({ data, error }) => {
-      if (data) {
-        const { job } = data.onboardingProgress
-        this.learn(job)
-        for (const watcher of this.#watchers) watcher(job)
-      } else if (error) {
-        this.#stop() // away for longer than the log reaches back
-        setTimeout(() => void this.#start(), RETRY_MS)
-      }
-    }).unsubscribe
+  /** All anew: what was known may be of another log. */
+  #begin = async () => {
+    const cursor = await this.#read({ anew: true })
+    return cursor === undefined ? null : { after: cursor }
   }
 
-  #stop() {
-    this.#unfollow?.()
-    this.#unfollow = undefined
-  }
+  readonly #lookAgain = soon(async () => void (this.#following && (await this.#read({ anew: false }))), LOOK_AGAIN_MS)
 
-  readonly #lookAgain = soon(async () => void (this.#listeners.size && (await this.#read())), LOOK_AGAIN_MS)
-
-  async #read(): Promise<string | undefined> {
+  async #read({ anew }: { anew: boolean }): Promise<string | undefined> {
     const { data, error } = await client.query(OnboardingDocument, {})
     if (data) {
       const { depth, maxDepth, maxConcurrent, jobs, cursor } = data.onboarding
-      this.#set({ state: 'live', error: null, depth, maxDepth, maxConcurrent, jobs: this.#with(jobs) })
+      const known = anew ? LOADING.jobs : this.get().jobs
+      this.#queue.set({ state: 'live', error: null, depth, maxDepth, maxConcurrent, jobs: later(known, jobs) })
       return cursor
     }
-    if (this.#queue.state !== 'live') this.#set({ state: 'failed', error: sentence(error!) })
+    if (this.get().state !== 'live') this.#queue.set({ ...this.get(), state: 'failed', error: sentence(error!) })
     return undefined
   }
+}
 
-  #with(told: readonly Job[]): ReadonlyMap<string, Job> {
-    const jobs = new Map(this.#queue.jobs)
-    for (const job of told) {
-      const held = jobs.get(job.id)
-      if (!held || howFar(held) <= howFar(job)) jobs.set(job.id, job)
-    }
-    return jobs
+/** Of each job what is further on: answers and events overtake each other. */
+function later(known: Queue['jobs'], told: readonly Job[]): Queue['jobs'] {
+  const jobs = new Map(known)
+  for (const job of told) {
+    const held = jobs.get(job.id)
+    if (!held || howFar(held) <= howFar(job)) jobs.set(job.id, job)
   }
-
-  #set(news: Partial<Queue>) {
-    this.#queue = { ...this.#queue, ...news }
-    for (const listener of this.#listeners) listener()
-  }
+  return jobs
 }
 
 export const onboardingFeed = new OnboardingFeed()
