@@ -536,6 +536,8 @@ def test_anybody_can_use_it(page: Page, service: Service, look: Look, theme: The
     if ticker != "NOSUCH":
         expect(chart(page)).to_have_accessible_name(re.compile("bars"))
         page.get_by_text("The bars as a table").click()
+    else:
+        expect(page.get_by_role("heading", name="This symbol is not tracked")).to_be_visible()
     expect(page.get_by_role("main").locator("[aria-busy=true]")).to_have_count(0)
     look(f"symbol-{ticker}-{theme}")
     assert violations(page) == []

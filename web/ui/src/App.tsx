@@ -2,7 +2,7 @@ import { lazy, Suspense, useEffect, useRef } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
 import { ConnectionBanner } from './api/ConnectionBanner'
 import { useEra } from './api/connection'
-import { Empty, Skeleton } from './kit/kit'
+import { Empty, Skeletons } from './kit/kit'
 import { ThemeChoice } from './kit/ThemeChoice'
 import { Toasts } from './kit/toasts'
 import { SessionBanner } from './session/SessionBanner'
@@ -80,7 +80,7 @@ function Main() {
   }, [path])
   return (
     <main id="main" ref={main} tabIndex={-1}>
-      <Suspense fallback={<Skeleton height={320} />}>
+      <Suspense fallback={<Skeletons label="Loading the page" number={1} height={320} />}>
         <Switch>
           <Route path="/" component={SymbolsPage} />
           <Route path="/symbols">
