@@ -311,12 +311,12 @@ def test_a_misspelled_ticker_is_refused_with_what_may_be_meant(page: Page, servi
 def test_what_no_provider_knows_is_said(page: Page, service: Service) -> None:
     page.goto(service.url)
     field = adding(page)
-    field.fill("XXXX")
+    field.fill("QZQZ")
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_role("status")).to_have_text("The provider has nothing by that name.")
     field.press("Enter")
-    expect(dialog.get_by_role("alert")).to_contain_text("XXXX is not known to the provider sample.")
-    field.fill("XXX")
+    expect(dialog.get_by_role("alert")).to_contain_text("QZQZ is not known to the provider sample.")
+    field.fill("QZQ")
     expect(dialog.get_by_role("alert")).to_have_count(0)
 
 
