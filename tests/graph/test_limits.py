@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from graph.limits import LimitExceeded, Limits, check_operation
 from graph.request import BadRequest, Request, read_json, read_request
 from tests.support.client import GraphClient
 from tests.support.figures import told
+from tests.support.pace import held_up
 
 
 @pytest.fixture
@@ -320,13 +322,15 @@ HOSTILE = {
 
 @pytest.mark.parametrize("query", HOSTILE.values(), ids=HOSTILE.keys())
 async def test_others_are_served_meanwhile(graph: GraphClient, query: str) -> None:
-    """The longest time for which the event loop is held up, the best of three, since the machine is shared."""
-    worst = min([await _held_up(graph, query + f" #{n}") for n in range(3)])
-    told(f"others wait for {1000 * worst:.0f} ms at most")
-    assert worst < 0.1
+    """Each attempt in other words, for what is kept of a document that was seen before."""
+    attempts = count()
+    worst = await held_up(lambda: _held_up(graph, query + f" #{next(attempts)}"), 0.25)
+    told(f"others wait for {worst} at most")
+    assert worst.share < 0.25
 
 
 async def _held_up(graph: GraphClient, query: str) -> float:
+    """The longest time for which the event loop is."""
     worst = 0.0
 
     async def watch() -> None:
