@@ -27,8 +27,8 @@ from tests.support.proxy import Fate, Proxy
 LOCK = text("SELECT 1 FROM event_log FOR UPDATE")
 NUMBER = text("UPDATE event_log SET last_number = :n")
 AT_ONCE = 0.7
-PATIENCE = 5.0
-"""Seconds within which everything must be answered."""
+PATIENCE = 8.0
+"""Seconds within which everything must be answered: 4.4 at most by the service's own limits, the rest is for a slow machine."""
 UNCHANGED = "The database did not answer, and nothing was changed; try again in a moment."
 
 
