@@ -219,7 +219,7 @@ class Leadership:
         known: TradingSession | None = before
         while True:
             try:
-                after = await self._store(change, known)
+                found, after = await self._store(change, known)
                 break
             except StoreUnavailable as error:
                 known = None  # it may be stored all the same, and its epochs must not begin again
@@ -230,13 +230,18 @@ class Leadership:
         if after is None:
             raise LeadershipLost
         self._note(before, after, has_waited=known is None)
-        self._tools.bar_feed.publish(self._record.to_tell(before, after, self._tools.bar_feed.followed), after.number)
+        if known is None:
+            found = before  # what was found may be this very commit
+        self._tools.bar_feed.publish(self._record.to_tell(found, after, self._tools.bar_feed.followed), after.number)
         bars = sum(len(lane.processed_anew()) for lane in self._lanes)
         self._tools.observer.stored(after, bars, has_turned=before.is_active is not after.is_active)
         self._lanes.settle()
 
-    async def _store(self, change: Callable[[TradingSession], Moved], known: TradingSession | None) -> TradingSession | None:
-        """None when it was stopped: what a live session has heard by then is stored all the same."""
+    async def _store(
+        self, change: Callable[[TradingSession], Moved], known: TradingSession | None
+    ) -> tuple[TradingSession, TradingSession | None]:
+        """The session as it was found, commands included, and as it is now: None when it was stopped. What a live session has
+        heard by then is stored all the same."""
         async with self._tools.database.write() as unit:
             stored = await unit.session.lock(known)
             if stored is None or stored.token != self._token:
@@ -244,7 +249,7 @@ class Leadership:
             if self._is_live:
                 await unit.bars.upsert(self._record.minutes())
             if not stored.session.is_going:
-                return None
+                return stored.session, None
             if stored.session.version != self._session.version:
                 self._staff.adopt(self._session, stored.session)
             tracked = {symbol.ticker: self._staff.standing(symbol) for symbol in stored.session.symbols}
@@ -255,7 +260,7 @@ class Leadership:
             await unit.session.save(session)
             await unit.session.lead(self._token)
             await unit.events.append(*self._tools.told([*epochs, *more]))
-        return session
+        return stored.session, session
 
     def _note(self, before: TradingSession, after: TradingSession, *, has_waited: bool) -> None:
         """Time in which it stood still is no time of the replay's."""

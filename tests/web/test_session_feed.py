@@ -21,9 +21,10 @@ from domain.symbols import Symbol
 from providers.sample import SampleProvider
 from tests.support.clock import ManualClock
 from tests.support.heard import ear_to
+from tests.support.mutants import mutated
 from tests.support.process import until
 from tests.support.served import Served, served
-from tests.support.sessions import ADD, START, minute
+from tests.support.sessions import ADD, REMOVE, START, minute
 from tests.support.universe import track
 from tests.web.test_session_service import BARS, closings, member
 from web.session_config import LOOK_SECONDS
@@ -178,6 +179,49 @@ async def test_a_feed_that_fails_is_opened_anew(sqlite_url: str, by_hand: Manual
         by_hand.at = OPENS + 31 * MINUTE + 2 * SECOND
         script.says(minute("AAPL", OPENS + 30 * MINUTE))
         await counts(service, bars=31, gate_transitions__open=2, arrivals__next=1, lag_seconds__AAPL=2.0)
+
+
+async def told_after_a_laggard_is_removed(url: str, by_hand: ManualClock, script: Script) -> list[datetime]:
+    """Of AAPL, by their close, once a feed that was away has come back with nothing of TSLA; the first that comes after the
+    removal is in the leader's first commit since."""
+    by_hand.at = OPENS + 30 * MINUTE
+
+    async def are_told(*numbers: int) -> None:
+        """These minutes, two seconds after the last of them."""
+        by_hand.at = OPENS + (numbers[-1] + 1) * MINUTE + 2 * SECOND
+        script.says(*(minute("AAPL", OPENS + number * MINUTE) for number in numbers))
+        await becomes(service, clock=by_hand.at)
+
+    async with live(url, script) as service, ear_to(service.url) as ear:
+        await started(service, "AAPL", "TSLA", catchupThresholdSeconds=120)
+        await becomes(service, is_active=True)
+        by_hand.at = OPENS + 34 * MINUTE
+        await becomes(service, is_active=False)
+        await ear.follow("minutes", BARS, of=["AAPL", "TSLA"], every="ONE_MINUTE")
+        for numbers in ((30, 31, 32, 33), (34,), (35,)):
+            await are_told(*numbers)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(leadership, "BEAT_SECONDS", 30)
+            await asyncio.sleep(0.2)
+            assert (await member(service, REMOVE, {"ticker": "TSLA", "expectedVersion": 1}))["session"]["active"]
+            await are_told(36)
+        await are_told(37)
+        await ear.hears(lambda _: closings(ear, "minutes", "AAPL")[-1:] == [OPENS + 38 * MINUTE])
+        return closings(ear, "minutes", "AAPL")
+
+
+async def test_what_comes_after_a_command_has_opened_the_gate_is_told(
+    sqlite_url: str, by_hand: ManualClock, script: Script
+) -> None:
+    """And nothing of what came before it."""
+    assert await told_after_a_laggard_is_removed(sqlite_url, by_hand, script) == [OPENS + 37 * MINUTE, OPENS + 38 * MINUTE]
+
+
+async def test_were_the_command_not_looked_at_a_minute_would_be_missing(
+    sqlite_url: str, by_hand: ManualClock, script: Script
+) -> None:
+    with mutated(leadership.Leadership._commit, ("if known is None:", "if True:")):
+        assert await told_after_a_laggard_is_removed(sqlite_url, by_hand, script) == [OPENS + 38 * MINUTE]
 
 
 # ── the rules, from the file
