@@ -180,7 +180,7 @@ def _split_coin(ticker: str) -> str | None:
 def _suggestions(text: str) -> tuple[str, ...]:
     """What was probably meant: without an exchange's prefix, a word behind it, or signs around it."""
     clean = unicodedata.normalize("NFKC", text[:LONGEST_WRITTEN]).upper().strip()
-    guesses = (clean.rpartition(":")[2], clean.split("=")[0], *clean.split()[:1], re.sub(r"[^A-Z0-9]", "", clean))
+    guesses = (clean.rpartition(":")[2], clean.split("=")[0], *clean.split()[:1], re.sub(r"^[^A-Z0-9]+|[^A-Z0-9]+$", "", clean))
     found = (_canonical(guess)[0] for guess in guesses)
     return tuple(ticker for ticker in found if ticker)[:1]
 
