@@ -128,7 +128,7 @@ WRONG: list[tuple[dict[str, Any], str | None, str]] = [
     (
         {"tickers": ["AAPL", "a?b"]},
         "tickers",
-        "'a?b' is not a ticker: only letters, digits and . - / ^ belong in one. Did you mean AB?",
+        "'a?b' is not a ticker: only letters, digits and . - / ^ belong in one.",
     ),
     ({"date": None}, "date", "A replay needs the trading day to replay."),
     ({"date": "2026-03-28"}, "date", "None of the symbols trades on 2026-03-28."),
