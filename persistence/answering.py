@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
@@ -47,12 +47,14 @@ class Asked:
 
 
 class Answering:
-    """Turns trouble into StoreUnavailable. Once somebody has waited in vain, others are refused at once, but for one a second,
-    until one is answered; `on_silence` is called each time."""
+    """Turns trouble into StoreUnavailable. Once somebody has waited in vain, others are refused at once: who asks has no more
+    than a `knock` made, one a second, until one is answered. `on_silence` is called whenever it is not."""
 
-    def __init__(self, on_silence: Callable[[], None]) -> None:
+    def __init__(self, on_silence: Callable[[], None], knock: Callable[[], Awaitable[None]]) -> None:
         self._on_silence = on_silence
-        self._next_try: float | None = None
+        self._knock = knock
+        self._knocks: set[asyncio.Task[None]] = set()
+        self._next_knock: float | None = None
         self._answered_at: float | None = None
         self._is_told = False
 
@@ -61,8 +63,9 @@ class Answering:
         self, refusal: StoreUnavailable, seconds: float | None, *, in_any_case: bool = False
     ) -> AsyncIterator[Asked]:
         """Raises the refusal, or what has been put in its place, for trouble in the block and when it takes too long; at once
-        when it is not yet time to ask again, but `in_any_case`."""
-        if not in_any_case and not self._is_time_to_ask():
+        during silence, but `in_any_case`."""
+        if self._next_knock is not None and not in_any_case:
+            self._knock_when_due(self._next_knock)
             raise refusal
         asked = Asked(refusal)
         try:
@@ -74,20 +77,30 @@ class Answering:
                 raise
             self._note(error, deadline.when())
             raise asked.refusal from error
-        self._next_try = None
+        self._next_knock = None
         self._answered_at = asyncio.get_running_loop().time()
         if self._is_told:
             self._is_told = False
             log.warning("the database answers again")
 
-    def _is_time_to_ask(self) -> bool:
+    async def close(self) -> None:
+        """Gives up knocking."""
+        for knock in self._knocks:
+            knock.cancel()
+        await asyncio.gather(*self._knocks, return_exceptions=True)
+
+    def _knock_when_due(self, due: float) -> None:
+        # By a task of its own: were it one of the callers, what else it answers with would be as old as it has waited.
         now = asyncio.get_running_loop().time()
-        if self._next_try is None:
-            return True
-        if now < self._next_try:
-            return False
-        self._next_try = now + RETRY_SECONDS
-        return True
+        if now >= due:
+            self._next_knock = now + RETRY_SECONDS
+            knock = asyncio.create_task(self._knock_once())
+            self._knocks.add(knock)
+            knock.add_done_callback(self._knocks.discard)
+
+    async def _knock_once(self) -> None:
+        with suppress(StoreUnavailable):
+            await self._knock()
 
     def _note(self, error: Exception, deadline: float | None) -> None:
         now = asyncio.get_running_loop().time()
@@ -99,7 +112,7 @@ class Answering:
         if self._answered_at is not None and now - self._answered_at < RETRY_SECONDS:
             return  # others are answered: it is this connection's trouble, from before
         if is_silent:
-            self._next_try = now + RETRY_SECONDS
+            self._next_knock = now + RETRY_SECONDS
         if self._answered_at is not None and not self._is_told:
             self._is_told = True
             log.warning("the database does not answer: %r", root(error))

@@ -63,7 +63,7 @@ class Engine:
         # SQLite has one writer at a time: waiting here costs nothing, waiting in the file lock is a poll.
         self._writer = asyncio.Lock() if self.kind == "sqlite" else None
         self._seconds = TRANSACTION_SECONDS if self.kind == "postgresql" else None
-        self._answering = Answering(on_silence=self._distrust)
+        self._answering = Answering(on_silence=self._distrust, knock=self._knock)
         self._pooled: WeakSet[ConnectionPoolEntry] = WeakSet()
         event.listen(self._engine.sync_engine, "connect", lambda _, entry: self._pooled.add(entry))
 
@@ -80,8 +80,11 @@ class Engine:
         return self._reading(_SNAPSHOTS[self.kind])
 
     @asynccontextmanager
-    async def _reading(self, options: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
-        async with self._answering.asked(StoreUnavailable(), self._seconds), self._engine.connect() as connection:
+    async def _reading(self, options: dict[str, Any], *, in_any_case: bool = False) -> AsyncIterator[AsyncConnection]:
+        async with (
+            self._answering.asked(StoreUnavailable(), self._seconds, in_any_case=in_any_case),
+            self._engine.connect() as connection,
+        ):
             await connection.execution_options(**options)
             async with connection.begin():
                 yield connection
@@ -123,6 +126,10 @@ class Engine:
         for entry in self._pooled:
             entry.invalidate(soft=True)
 
+    async def _knock(self) -> None:
+        async with self._reading({}, in_any_case=True) as connection:
+            await connection.execute(select(1))
+
     async def reach(self) -> None:
         """Raises OSError for a SQLite file that cannot be opened: aiosqlite would leave a thread behind that outlives the loop.
         A server says by itself that it cannot be reached."""
@@ -130,6 +137,7 @@ class Engine:
             await asyncio.to_thread(_open_once, str(self._engine.url.database))
 
     async def close(self) -> None:
+        await self._answering.close()
         await self._engine.dispose()
 
 

@@ -20,7 +20,7 @@ from persistence.engine import Engine
 from persistence.unit_of_work import SqlDatabase
 from tests.support.figures import told
 from tests.support.journal import append, head
-from tests.support.mutants import mutated
+from tests.support.mutants import in_force, mutated
 from tests.support.provider import profile
 from tests.support.proxy import Fate, Proxy
 
@@ -112,17 +112,29 @@ async def test_were_the_pool_trusted_it_would_heal_connection_by_connection(dist
                 await answers_again(distant)
 
 
-async def test_during_silence_one_a_second_asks(distant: Engine, proxy: Proxy) -> None:
-    distant._seconds = 1
+async def asked_during_silence(engine: Engine, proxy: Proxy) -> tuple[list[float], float]:
+    """For how long each of those waits who ask for 2.5 s, and how many knocks were made in each second of it."""
+    engine._seconds = 1
     proxy.swallow()
-    await refused(ask(distant))
-    waits = []
-    for _ in range(40):
+    await refused(ask(engine))
+    waits, knocks, started = [], set[object](), time.monotonic()
+    while time.monotonic() - started < 2.5:
         await asyncio.sleep(0.05)
-        waits.append(asyncio.create_task(refused(ask(distant))))
-    seconds = [(await wait)[0] for wait in waits]
-    assert sum(second > AT_ONCE for second in seconds) in (1, 2)
-    assert max(seconds) < PATIENCE
+        waits.append((await refused(ask(engine)))[0])
+        knocks |= engine._answering._knocks
+    return waits, len(knocks) / (time.monotonic() - started)
+
+
+async def test_during_silence_nobody_waits_and_one_knock_a_second_is_made(distant: Engine, proxy: Proxy) -> None:
+    waits, knocks = await asked_during_silence(distant, proxy)
+    assert max(waits) < AT_ONCE
+    assert 0 < knocks <= 1
+
+
+async def test_were_a_caller_to_knock_it_would_wait(distant: Engine, proxy: Proxy) -> None:
+    with in_force("callers knock"):
+        waits, _ = await asked_during_silence(distant, proxy)
+    assert max(waits) > AT_ONCE
 
 
 async def while_others_are_answered(engine: Engine, proxy: Proxy) -> None:

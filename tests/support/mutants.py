@@ -115,6 +115,13 @@ MUTANTS = {
     "only the newest request is told": Mutant(_PROTOCOLS, "if self._under_way is not None and", "if not self and"),
     "upgraded under way": Mutant(_PROTOCOLS, "if self._is_answering():\n", "if not self:\n"),
     "patient with the database": Mutant("persistence.engine", "TRANSACTION_SECONDS = 3.4\n", "TRANSACTION_SECONDS = 9.0\n"),
+    "callers knock": Mutant(
+        "persistence.answering",
+        "            self._knock_when_due(self._next_knock)\n            raise refusal\n",
+        "            now = asyncio.get_running_loop().time()\n"
+        "            if now < self._next_knock:\n                raise refusal\n"
+        "            self._next_knock = now + RETRY_SECONDS\n",
+    ),
     "commits are not looked back on": Mutant("persistence.unit_of_work", "timeout_at(deadline)", "timeout_at(0)"),
     "places not counted": Mutant(_JOBS, "jobs.c.due_at <= real_time(), under_way < places)", "jobs.c.due_at <= real_time())"),
     "active jobs not looked at": Mutant(

@@ -94,8 +94,11 @@ class Looker:
             self.looks.append(Look(asked_at, now(), body))
             await asyncio.sleep(PAUSE)
 
-    def between(self, first: float, last: float) -> list[Look]:
-        """Those that were answered within."""
+    def asked_between(self, first: float, last: float) -> list[Look]:
+        """And answered by then."""
+        return [look for look in self.looks if first <= look.asked_at and look.answered_at <= last]
+
+    def answered_between(self, first: float, last: float) -> list[Look]:
         return [look for look in self.looks if first <= look.answered_at <= last]
 
 
