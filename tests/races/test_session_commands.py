@@ -95,11 +95,11 @@ async def commanded(database_url: str, market: Path, *mutants: str) -> None:
         now = asyncio.get_running_loop().time
         began = now()
         version = await one_after_another(services, "addSessionSymbol", 1)
-        added = await comes_to(database, lambda session: session.version == version, within=1)
+        added = await comes_to(database, lambda session: session.version == version, within=10)
         assert [symbol.ticker for symbol in added.symbols] == sorted(TICKERS), "an addition is lost"
         version = await one_after_another(services, "removeSessionSymbol", version)
         took = now() - began
-        without = await comes_to(database, lambda session: session.version == version, within=1)
+        without = await comes_to(database, lambda session: session.version == version, within=10)
         assert [symbol.ticker for symbol in without.symbols] == [FIRST], "a removal is lost"
         await comes_to(database, lambda session: session.run is Run.FINISHED, within=60)
     after = await kept(database_url)

@@ -344,7 +344,7 @@ async def test_of_several_one_leads_and_when_it_ends_the_next_goes_on_at_once(
             led_by_one = await comes_to(database, has_passed(120))
             assert led_by_one.leaders == 1
             one.cancel()
-            await comes_to(database, lambda session: session.leaders == 2, within=3)
+            await comes_to(database, lambda session: session.leaders == 2, within=7)
             await comes_to(database, is_finished)
     kept = await kept_in(database)
     assert kept.faults() | kept.losses() == set()

@@ -31,7 +31,6 @@ from domain.staleness import AttemptOutcome
 from domain.symbols import Symbol
 from domain.validation import judged
 from graph.context import Services
-from persistence import engine as engine_module
 from persistence import refresh_leases
 from persistence.engine import Engine
 from persistence.unit_of_work import SqlDatabase
@@ -488,9 +487,8 @@ async def test_a_symbol_that_is_changed_meanwhile_is_not_overwritten(
 
 
 @pytest.fixture
-async def elsewhere(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
-    """Another process on the same database, that does not wait long."""
-    monkeypatch.setattr(engine_module, "BUSY_SECONDS", 1)
+async def elsewhere(database_url: str) -> AsyncIterator[Engine]:
+    """Another process on the same database."""
     engine = Engine(database_url)
     yield engine
     await engine.close()
@@ -500,7 +498,7 @@ async def refresh_while_another_writes(services: Services, provider: StubProvide
     other = SqlDatabase(elsewhere, clock_generation=0)
 
     async def write() -> None:
-        async with asyncio.timeout(0.5), other.write() as unit:
+        async with asyncio.timeout(2), other.write() as unit:
             await unit.symbols.lock("AAPL")
             await unit.symbols.note_attempt("AAPL", EVENING, AttemptOutcome.DOWN)
             await unit.events.append(SymbolChanged(SymbolChangeKind.UPDATED, "AAPL", EVENING))
