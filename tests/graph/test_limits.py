@@ -30,6 +30,7 @@ from graph.limits import LimitExceeded, Limits, check_operation
 from graph.request import BadRequest, Request, read_json, read_request
 from tests.support.client import GraphClient
 from tests.support.figures import told
+from tests.support.mutants import mutated
 from tests.support.pace import held_up
 
 
@@ -346,6 +347,33 @@ async def _held_up(graph: GraphClient, query: str) -> float:
     await asyncio.sleep(0.01)  # the watch sees what held it up when it runs again
     watching.cancel()
     return worst
+
+
+async def _turns_meanwhile(services: Services, query: str) -> int:
+    """How many turns others have while a document is prepared, in vain."""
+    executor, turns = Executor(services, Limits()), 0
+
+    async def count_on() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_on())
+    await asyncio.sleep(0)
+    before = turns
+    with pytest.raises(NotExecutable):
+        await executor.prepare(Request(query, {}))
+    had = turns - before
+    counting.cancel()
+    await executor.close(0)
+    return had
+
+
+async def test_long_documents_are_prepared_beside_the_others(services: Services) -> None:
+    assert await _turns_meanwhile(services, HOSTILE["merged deeply"] + " # beside") > 0
+    with mutated(Executor.prepare, ("> INLINE_CHARACTERS", "> 1_000_000")):
+        assert await _turns_meanwhile(services, HOSTILE["merged deeply"] + " # inline") == 0
 
 
 async def test_the_most_introspection_is_answered(graph: GraphClient) -> None:

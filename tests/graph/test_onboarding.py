@@ -10,6 +10,7 @@ from domain.services.pipeline import Pipeline
 from graph.context import Services
 from persistence.event_feed import SqlEventFeed
 from tests.support.client import GraphClient
+from tests.support.journal import followed
 from tests.support.provider import StubProvider, walk
 
 JOB = """id ticker status phase progressPercent position estimatedSeconds attempts maxAttempts requestedBy
@@ -246,7 +247,7 @@ async def test_progress_is_pushed_and_ends_by_itself(
 
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         group.create_task(listen())
-        await asyncio.sleep(0.1)
+        await followed(feed)
         group.create_task(pipeline.work_off())
     assert [event["job"]["progressPercent"] for event in told] == [0, 5, 15, 55, 65, 90, 100]
     resumed = await progress(graph, ["AAPL"], cursor)
@@ -277,7 +278,7 @@ async def test_a_portfolios_symbols_are_followed_by_its_id(
 
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         group.create_task(listen())
-        await asyncio.sleep(0.1)
+        await followed(feed)
         group.create_task(pipeline.work_off())
     assert {ticker for ticker, _ in told} == {"AAPL", "MSFT"}
     assert [status for ticker, status in told if ticker == "MSFT"][-1] == "COMPLETED"

@@ -252,7 +252,7 @@ async def test_a_migration_takes_the_time_it_needs(distant: Engine) -> None:
 
 
 async def test_more_callers_than_connections_are_told_and_suspect_nobody(distant: Engine) -> None:
-    holding = [asyncio.create_task(ask(distant, "SELECT pg_sleep(1.2)")) for _ in range(20)]
+    holding = [asyncio.create_task(ask(distant, "SELECT pg_sleep(0.8)")) for _ in range(20)]
     await asyncio.sleep(0.2)
     await asyncio.gather(*holding, *(ask(distant) for _ in range(100)))
 

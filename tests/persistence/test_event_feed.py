@@ -20,7 +20,7 @@ from persistence.engine import Engine
 from persistence.event_feed import Listener, SqlEventFeed
 from persistence.unit_of_work import SqlDatabase
 from tests.support.figures import told
-from tests.support.journal import append, happened, head
+from tests.support.journal import append, followed, happened, head
 from tests.support.mutants import mutated
 from tests.support.provider import profile
 from tests.support.proxy import Proxy
@@ -90,11 +90,6 @@ class Follower:
         async with asyncio.timeout(within):
             (error,) = await asyncio.gather(self._task, return_exceptions=True)
         return error
-
-
-async def followed(feed: SqlEventFeed, count: int) -> None:
-    """Waits until so many have read the log to its end and wait for what comes."""
-    await until(lambda: sum(len(follower._filled._waiters) for follower in feed._followers) >= count, within=20)
 
 
 async def test_who_follows_is_told_from_now_on(database: SqlDatabase, feed: SqlEventFeed) -> None:
@@ -494,16 +489,26 @@ SUBSCRIBED = "    self._followers.add(follower)\n"
 LIVE = "        async for change in follower.changes():\n"
 
 
-async def test_snapshot_first_and_then_subscribing_would_lose_events(database: SqlDatabase, elsewhere: SqlDatabase) -> None:
+async def test_snapshot_first_and_then_subscribing_would_lose_events(
+    database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Were buffering to start after the log is read, what commits in between would be lost."""
-    with mutated(SqlEventFeed.follow, (SUBSCRIBED, ""), (LIVE, f"        await asyncio.sleep(0.2)\n    {SUBSCRIBED}{LIVE}")):
+    in_between, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        in_between.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(event_feed, "wait_in_between", wait, raising=False)
+    with mutated(SqlEventFeed.follow, (SUBSCRIBED, ""), (LIVE, f"        await wait_in_between()\n    {SUBSCRIBED}{LIVE}")):
         feed = SqlEventFeed(database)
         database.on_append = feed.poke
         async with running(feed):
             follower = Follower(feed, await head(database))
-            await asyncio.sleep(0.1)
+            await in_between.wait()
             await append(database, "lost")
-            await asyncio.sleep(0.2)
+            go_on.set()
+            await followed(feed)
             await append(database, "told")
             await follower.has(1)
             await follower.leave()

@@ -420,9 +420,9 @@ async def test_who_has_waited_for_its_turn_looks_again(
     database: SqlDatabase, provider: StubProvider, database_url: str
 ) -> None:
     """Another process meets a 429 meanwhile."""
-    gated = Gated(database, provider, Budget(60, PLENTY))
+    gated = Gated(database, provider, Budget(25, PLENTY))
     gated.answers(None)
-    await spend(database, 60)
+    await spend(database, 25)
     waiting = asyncio.create_task(gated.refused())
     await asyncio.sleep(0.3)
     engine = Engine(database_url)

@@ -17,7 +17,7 @@ from tests.support.raw import BIG, CLOSE, SMALL, TEXT, RawClient, post, stream
 from tests.support.stored import stored
 
 CLOCK = "2026-03-27T20:30:00Z"
-END_SECONDS = 10
+END_SECONDS, PATIENCE_SECONDS = 10, 120
 READING, STALLED, STREAMS = 460, 40, 5
 TICKER = "BTC-USD"
 CHANGED = "subscription { symbolChanged { kind at cursor detail symbol { ticker name version } } }"
@@ -34,19 +34,20 @@ async def serving(database_url: str, *mutants: str) -> AsyncIterator[tuple[Servi
 
 
 class Crowd:
-    """An async context: `reading` and `stalled` have sockets with a subscription each, `streams` are of server-sent events."""
+    """An async context: `reading` and `stalled` have sockets with a subscription each, `streams` are of server-sent events.
+    Those that read do so from the beginning, and end with the code with which they are closed."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._stack = AsyncExitStack()
-        self.reading: list[RawClient] = []
+        self.reading: list[asyncio.Task[int]] = []
         self.stalled: list[RawClient] = []
         self.streams: list[RawClient] = []
 
     async def __aenter__(self) -> "Crowd":
         await self._stack.__aenter__()
         for _ in range(READING):
-            self.reading.append(await self._subscriber(None))
+            self.reading.append(asyncio.create_task(close_code(await self._subscriber(None))))
         for _ in range(STALLED):
             self.stalled.append(await self._subscriber(SMALL))
         for _ in range(STREAMS):
@@ -61,6 +62,9 @@ class Crowd:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for task in self.reading:
+            task.cancel()
+        await asyncio.gather(*self.reading, return_exceptions=True)
         await self._stack.aclose()
 
     async def client(self, receive_buffer: int | None = None) -> RawClient:
@@ -74,7 +78,7 @@ class Crowd:
 
 
 async def close_code(client: RawClient) -> int:
-    while (came := await client.frame())[0] == TEXT:
+    while (came := await client.frame(within=PATIENCE_SECONDS))[0] == TEXT:
         pass
     assert came[0] == CLOSE
     code: int = struct.unpack("!H", came[1][:2])[0]
@@ -88,14 +92,13 @@ async def shut_down(database_url: str, *mutants: str) -> None:
         await idle.until(b"}}}")
         await busy.send(post(REFRESH))
         inquiry = await inquiries.next()
-        closing = [asyncio.create_task(close_code(client)) for client in crowd.reading]
         service.send(signal.SIGTERM)
         started = time.monotonic()
         await asyncio.sleep(0.5)
         inquiry.answer()
         code, errors = await service.ended(END_SECONDS)
         seconds = time.monotonic() - started
-        codes = [await task for task in closing]
+        codes = [await task for task in crowd.reading]
         streams = [await client.rest() for client in crowd.streams]
         answer = await busy.rest()
         assert await idle.rest() == b""

@@ -33,6 +33,7 @@ mutation($name: String!, $version: Int!) {
   addSymbol(input: {ticker: "AAPL", name: $name, expectedVersion: $version}) { __typename }
 }"""
 _BARS = "edges { node { ticker interval openTime closeTime open high low close volume isFinal isValidated source } }"
+AT_LENGTH = f"subscription {{ symbolChanged {{ symbol {{ bars {{ {_BARS} }} }} }} }}"
 ONE_MEGABYTE = '{ symbol(ticker: "AAPL") { ' + " ".join(f"a{n}: bars {{ {_BARS} }}" for n in range(15)) + " } }"
 
 Databases = Callable[[], str]
@@ -196,7 +197,8 @@ async def unfinished_requests(database_url: str) -> None:
 
 async def unread_stream(database_url: str) -> None:
     async with serving(database_url) as service, RawClient(service.url, SMALL) as client:
-        await client.send(stream(CHANGED))
+        await service.refresh(TICKER)
+        await client.send(stream(AT_LENGTH))
         assert await settled(service, "freshtape_subscriptions", 1)
         async with meanwhile(rename(service)):
             told(f"a stream of events that is not read: gone after {await let_go(client):.1f} s")
@@ -309,7 +311,8 @@ async def test_nobody_else_notices_a_flood(databases: Databases, flood: str) -> 
 
 
 async def test_taken_in_at_once_a_flood_keeps_others_waiting(databases: Databases) -> None:
-    assert await flooded(databases(), "pings of the WebSocket", "all at once") > 1
+    with suppress(TimeoutError):  # of one who is not answered at all
+        assert await flooded(databases(), "pings of the WebSocket", "all at once") > 1
 
 
 # ── answers behind a connection that is lost

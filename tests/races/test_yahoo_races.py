@@ -12,7 +12,7 @@ from tests.support.process import Processes, Service
 from tests.support.yahoo.server import Trouble, YahooStub, running
 
 TICKERS = ("AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "META")
-RETRY_AFTER = 6
+RETRY_AFTER = 15
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from tests.support.backfilled import Backfilled, backfilled, days, let_lapse, ma
 from tests.support.clock import EVENING, ManualClock
 from tests.support.failing import BreakingDatabase
 from tests.support.figures import told
+from tests.support.journal import followed
 from tests.support.mutants import mutated
 from tests.support.process import until
 from tests.support.punctual import PunctualProvider
@@ -604,7 +605,7 @@ async def test_one_that_is_queued_or_ends_wakes_the_worker(
     worker = Worker(filling, feed)
     running = [asyncio.create_task(loop()) for loop in (worker.run, worker.listen)]
     try:
-        await asyncio.sleep(0.1)
+        await followed(feed)
         for ticker in TICKERS:
             await queue(database, ticker, minutes(FRIDAY))
 

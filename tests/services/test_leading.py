@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from tests.support.clock import ManualClock
 from tests.support.led_sessions import AT_ONCE, FAST, comes_to, has_passed, kept_in, leading, replay, stands
 from tests.support.market import MINUTES_CLOSE, MINUTES_DAY, MINUTES_OPEN, made_up, minutes_of, write_market, write_minutes
 from tests.support.mutants import in_force
+from tests.support.process import until
 from tests.support.universe import track
 
 FIRST, SECOND, THIRD, SILENT = TICKERS = made_up(4)
@@ -145,16 +146,26 @@ async def test_a_session_that_is_stopped_and_started_at_once_begins_from_nothing
         assert await unit.session_bars.closed_between([SECOND], Interval.FIVE_MINUTES, MINUTES_OPEN, MINUTES_CLOSE) == []
 
 
+async def comes_to_rest(database: SqlDatabase) -> TradingSession:
+    """The session as soon as its clock stands still for longer than its leader takes to hear of a command."""
+    stood = [await stands(database)]
+
+    async def is_at_rest() -> bool:
+        await asyncio.sleep(1.1)
+        stood.append(await stands(database))
+        return stood[-1].clock == stood[-2].clock
+
+    await until(is_at_rest, within=20)
+    return stood[-1]
+
+
 @pytest.mark.usefixtures("led")
 async def test_a_pause_holds_the_clock_and_no_time_is_lost_or_skipped(database: SqlDatabase, services: Services) -> None:
-    speed, now = FAST, asyncio.get_running_loop().time
+    speed, now = FAST / 4, asyncio.get_running_loop().time
     await services.sessions.start(replay(FIRST, SECOND, speed=speed), 0)
     running = await comes_to(database, has_passed(30))
     await services.sessions.pause(running.version)
-    await asyncio.sleep(1.1)  # by then its leader knows
-    held = await stands(database)
-    await asyncio.sleep(0.5)
-    assert (await stands(database)).clock == held.clock
+    held = await comes_to_rest(database)
     assert (held.state, held.reason) == (SessionState.PAUSED, "The session is paused.")
     resumed_at = now()
     await services.sessions.resume(held.version)
@@ -410,6 +421,9 @@ async def test_the_last_bars_of_a_day_are_told_everywhere(
         async for bar in bar_feed.follow([FIRST], Interval.ONE_DAY):
             told[where].append(bar)
 
+    async def are_told() -> bool:
+        return all(told.values())
+
     elsewhere = BarFeed(database, clock)
     following = [
         asyncio.create_task(follow(services.bar_feed, "where it is led")),
@@ -419,7 +433,9 @@ async def test_the_last_bars_of_a_day_are_told_everywhere(
     async with leading(database, services, provider, clock):
         await services.sessions.start(replay(FIRST, speed=FAST), 0)
         await comes_to(database, is_finished)
-        await asyncio.sleep(1)
+        with suppress(TimeoutError):
+            await until(are_told, within=10)
+        await asyncio.sleep(0.2)  # in which it could be told twice
     for task in following:
         task.cancel()
     await asyncio.gather(*following, return_exceptions=True)

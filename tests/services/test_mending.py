@@ -77,7 +77,7 @@ async def mender(
 async def moved(clock: ManualClock, to: datetime) -> None:
     """And what is due by then is done."""
     clock.at = to
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.1)
 
 
 async def comes(mender: Mending, *tickers: str) -> None:

@@ -25,6 +25,7 @@ from persistence.tables import onboarding_jobs, onboarding_timings
 from persistence.types import real_time
 from persistence.unit_of_work import SqlDatabase
 from tests.support.clock import EVENING, ManualClock
+from tests.support.journal import followed
 from tests.support.provider import StubProvider, walk
 from tests.support.universe import track
 
@@ -446,7 +447,7 @@ async def test_a_job_is_followed_to_its_end_and_the_stream_with_it(
 ) -> None:
     await ask(services, "AAPL", "MSFT")
     following = asyncio.create_task(follow(services.onboarding, ["AAPL"]))
-    await asyncio.sleep(0.1)
+    await followed(feed)
     await pipeline.work_off()
     told = await following
     assert [phase for _, phase, _ in told] == list(OnboardingPhase)
@@ -496,7 +497,7 @@ async def test_one_that_waits_for_a_place_counts_as_followed(
     await ask(services, *MANY[:50])
     await enter_for(database, services.onboarding.queue, "p", "AAPL")
     following = asyncio.create_task(follow(services.onboarding, ["AAPL"]))
-    await asyncio.sleep(0.1)
+    await followed(feed)
     await services.onboarding.cancel((await services.onboarding.jobs((JobStatus.PENDING,), 1))[0].id)
     await pipeline.work_off()
     told = await following
