@@ -507,6 +507,7 @@ async def test_snapshot_first_and_then_subscribing_would_lose_events(
             follower = Follower(feed, await head(database))
             await in_between.wait()
             await append(database, "lost")
+            await feed.look()
             go_on.set()
             await followed(feed)
             await append(database, "told")
