@@ -132,11 +132,12 @@ def test_every_file_that_a_page_names_is_in_the_wheel(tree: Path, built: list[st
         assert {f"web/static/{name}" for name in named} <= set(built)
 
 
-def test_left_out_where_that_is_wished_also_what_was_built_before(copy: Path, npm: Npm) -> None:
+def test_left_out_where_that_is_wished_and_what_was_built_before_stays_where_it_is(copy: Path, npm: Npm) -> None:
     names = wheel(copy, npm.path, FRESHTAPE_SKIP_UI="1")
     assert "web/pages.py" in names
     assert [name for name in names if name.startswith(("web/static", "web/ui"))] == []
     assert npm.asked() == []
+    assert (copy / "web" / "static" / "index.html").is_file()
 
 
 # ── when it is built

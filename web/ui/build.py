@@ -26,9 +26,8 @@ class DashboardHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         sources, built = Path(self.root, "web", "ui"), Path(self.root, "web", "static")
         if _is_skipped():
-            if version != "editable":
-                shutil.rmtree(built, ignore_errors=True)
             return
+        build_data["artifacts"].append("web/static")  # git ignores it
         stamp, wanted = built / ".stamp", _digest(sources, Path(self.root, "schema.graphql"))
         if stamp.is_file() and stamp.read_text() == wanted:
             return
