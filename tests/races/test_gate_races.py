@@ -18,7 +18,7 @@ from tests.support.process import Processes, Service, until
 
 CLOCK = "2026-03-27T20:30:00Z"
 TICKERS = "BTC-USD", "ETH-USD", "SOL-USD"
-RETRY_AFTER = 5
+RETRY_AFTER = 10
 PROVIDERS = "{ service { now providers { name assetClasses circuit retryAt consecutiveFailures lastError } } }"
 
 
@@ -80,7 +80,7 @@ async def limited(service: Service, inquiries: Inquiries, seconds: int) -> float
     """The provider answers the process with a 429; returns when."""
     refreshing = asyncio.create_task(service.refresh(TICKERS[0]))
     at = refuse(await inquiries.next(), seconds)
-    assert (await refreshing)["retryAfterSeconds"] == seconds
+    assert seconds - 1 <= (await refreshing)["retryAfterSeconds"] <= seconds
     return at
 
 
@@ -107,7 +107,7 @@ async def one_429(database_url: str, *mutants: str) -> None:
             assert probe.at - refused_at >= seconds, "asked while it is open"
             assert {second.process.pid, restarted.process.pid} <= set(asking.refusals), "not both were refused before"
             asking.refusals.clear()
-            await until(lambda: has_refused(asking, inquiries, 1), within=10)
+            await until(lambda: has_refused_since(asking, inquiries), within=10)
             assert inquiries.waiting == 0, "two probes at once"
             told(f"429 for {seconds} s, then one request after {probe.at - refused_at:.3f} s")
             refused_at = refuse(probe, 1)
@@ -120,6 +120,11 @@ async def one_429(database_url: str, *mutants: str) -> None:
 async def has_refused(asking: Asking, inquiries: Inquiries, processes: int) -> bool:
     """So many processes have been refused; or somebody has been let through, which is for the test to judge."""
     return len(asking.refusals) >= processes or inquiries.waiting > 0
+
+
+async def has_refused_since(asking: Asking, inquiries: Inquiries) -> bool:
+    """The one who does not probe has been refused twice: the first may have been asked before the probe was let through."""
+    return asking.refusals.total() >= 2 or inquiries.waiting > 0
 
 
 async def test_after_a_429_nobody_asks_until_the_cool_down_is_over_and_then_one_does(
