@@ -195,6 +195,11 @@ async def test_where_active_jobs_are_not_looked_at_one_of_the_two_fails(postgres
 
 # ── the ETFs that all need
 
+PATIENT = "patient with providers", "patient gate"
+"""What they ask is answered when the test has seen enough."""
+LEASES_SECONDS = 60
+"""By then those of a dead process have lapsed, of its job and of its refreshes."""
+
 
 async def loaded_by_one(database_url: str, market: Path, *mutants: str, killed: bool = False) -> None:
     """One process has asked for the prices of all; another needs them, too."""
@@ -204,20 +209,21 @@ async def loaded_by_one(database_url: str, market: Path, *mutants: str, killed: 
         Clerk(inquiries, *ETFS) as clerk,
         processes_of(database_url, market, inquiries) as processes,
     ):
-        loader = await processes.start_one(*HASTY, works=True, FRESHTAPE_ONBOARDING_MAX_CONCURRENT="1")
+        loader = await processes.start_one(*PATIENT, works=True, FRESHTAPE_ONBOARDING_MAX_CONCURRENT="1")
         await onboard(loader, mine)
         loads = [await clerk.kept() for _ in ETFS]
-        needs = await processes.start_one(*mutants, works=True)
+        needs = await processes.start_one(*PATIENT, *mutants, works=True)
         await onboard(needs, other)
         await is_measured(database_url, other)
         await asyncio.sleep(1)
         assert {inquiry.pid for inquiry in clerk.seen if inquiry.ticker in ETFS} == {loader.process.pid}, "loaded beside"
         if killed:
             await loader.kill()
-            loads = [await clerk.kept() for _ in ETFS]
+            for _ in ETFS:
+                (await clerk.kept(LEASES_SECONDS)).answer()
         for load in loads:
             load.answer()
-        await ended(database_url, mine, other, within=30)
+        await ended(database_url, mine, other, within=LEASES_SECONDS)
     for one in await onboarded(database_url, mine, other):
         assert one.faults() == set()
     for etf in await onboarded(database_url, *ETFS):
