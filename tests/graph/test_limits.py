@@ -32,6 +32,7 @@ from tests.support.client import GraphClient
 from tests.support.figures import told
 from tests.support.mutants import mutated
 from tests.support.pace import held_up
+from tests.support.turns import turns_of_others
 
 
 @pytest.fixture
@@ -351,21 +352,11 @@ async def _held_up(graph: GraphClient, query: str) -> float:
 
 async def _turns_meanwhile(services: Services, query: str) -> int:
     """How many turns others have while a document is prepared, in vain."""
-    executor, turns = Executor(services, Limits()), 0
-
-    async def count_on() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count_on())
-    await asyncio.sleep(0)
-    before = turns
-    with pytest.raises(NotExecutable):
-        await executor.prepare(Request(query, {}))
-    had = turns - before
-    counting.cancel()
+    executor = Executor(services, Limits())
+    async with turns_of_others() as turns:
+        with pytest.raises(NotExecutable):
+            await executor.prepare(Request(query, {}))
+        had = turns()
     await executor.close(0)
     return had
 

@@ -26,6 +26,7 @@ from tests.support.process import Processes, Service, until
 from tests.support.provider import StubProvider, profile
 from tests.support.raw import CLOSE, RawClient, frame, message, resident, stream
 from tests.support.served import served
+from tests.support.turns import turns_of_others
 
 CHANGED = "subscription { symbolChanged { kind at cursor symbol { ticker version } } }"
 CYCLES, WARM = 10_000, 2_000
@@ -169,32 +170,24 @@ async def blocks_per_event(services: Services) -> float:
     return (blocks[events] - blocks[warm]) / (events - warm)
 
 
-async def turns_of_others(services: Services, events: int) -> int:
-    """How often somebody else had a turn while so many events that had been waiting were told."""
-    graph, turns = GraphClient(replace(services, feed=Flow(events))), 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count())
-    async for answer in graph.follow(CHANGED):
-        assert not answer.errors
-    counting.cancel()
-    return turns
+async def turns_while_told(services: Services, events: int) -> int:
+    """How many others had while so many events that had been waiting were told."""
+    graph = GraphClient(replace(services, feed=Flow(events)))
+    async with turns_of_others() as turns:
+        async for answer in graph.follow(CHANGED):
+            assert not answer.errors
+        return turns()
 
 
 @on_one_database
 async def test_events_that_have_waited_keep_nobody_waiting(services: Services) -> None:
-    assert await turns_of_others(services, 300) >= 300
+    assert await turns_while_told(services, 300) >= 300
 
 
 @on_one_database
 async def test_without_turns_they_do(services: Services) -> None:
     with mutated(Executor.stream, ("await asyncio.sleep(0)", "pass")):
-        assert await turns_of_others(services, 300) < 30
+        assert await turns_while_told(services, 300) < 30
 
 
 @on_one_database
